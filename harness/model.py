@@ -1,0 +1,125 @@
+"""The nouns that travel through the harness, as plain data.
+
+A backend may run in another process, so whatever goes to it and comes back is built from numpy
+arrays, strings and numbers only. `Row` is one line of every table; its field order is the column
+order of the CSV file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Mode = Literal["value", "vjp", "train"]
+MODES: tuple[Mode, ...] = ("value", "vjp", "train")
+DTYPES = ("float64", "float32")
+
+
+class Status:
+    """The verdicts. Strings, because a row is data that outlives this program."""
+
+    PASS = "pass"
+    KINK = "kink"
+    IMPRECISE = "imprecise"
+    FAIL = "fail"
+    UNSUPPORTED = "unsupported"
+    MISSING = "missing"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+    KNOWN = "known"
+    FIXED = "fixed"
+
+
+#: The statuses that leave a run good, each row of them being what its author expects.
+GOOD = frozenset({Status.PASS, Status.KINK, Status.KNOWN, Status.MISSING})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A case at one point, size and dtype.
+
+    `inputs` maps each parameter of `forward` to a pytree of numpy arrays; floating leaves have
+    dtype `dtype`. `differentiable` lists the paths (`params.w`) of the leaves that a gradient is
+    wanted for. `cotangents` holds one array per output, of that output's shape and of dtype
+    `dtype`. `intermediates` gives the shape of every intermediate that can be perturbed, in the
+    order of `forward`; `domains` the closed interval of each leaf that has one. Every method sees
+    these very numbers.
+    """
+
+    case: str
+    point: str
+    size: str
+    dtype: str
+    inputs: dict[str, Any]
+    differentiable: tuple[str, ...]
+    cotangents: tuple[Array, ...]
+    intermediates: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    domains: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass
+class Gradients:
+    """What one backend says about one sample.
+
+    values:        output name (and, on request, intermediate name) -> value of that shape.
+    gradients:     leaf path -> VJP with the sample's cotangents, of the leaf's shape.
+    intermediates: intermediate name -> VJP, of the intermediate's shape.
+    seconds:       wall time of the gradient call, conversions left out.
+    uncertainty:   quantity key (leaf path or intermediate name) -> the method's own estimate of
+                   its absolute error, elementwise; only approximate methods fill it.
+    sampled:       quantity key -> flat indices of the elements that were computed, where not all
+                   were; the others are NaN.
+    """
+
+    values: dict[str, Array]
+    gradients: dict[str, Array] = field(default_factory=dict)
+    intermediates: dict[str, Array] = field(default_factory=dict)
+    seconds: float = float("nan")
+    uncertainty: dict[str, Array] = field(default_factory=dict)
+    sampled: dict[str, Array] = field(default_factory=dict)
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One verdict. `got` and `expected` are the numbers at `worst_index`, as text."""
+
+    case: str
+    point: str
+    size: str
+    dtype: str
+    backend: str
+    mode: str
+    quantity: str
+    status: str
+    max_abs_error: float = float("nan")
+    max_rel_error: float = float("nan")
+    max_ulp_error: float = float("nan")
+    digits: float = float("nan")
+    error_over_tolerance: float = float("nan")
+    worst_index: str = ""
+    got: str = ""
+    expected: str = ""
+    reference: str = ""
+    seconds: float = float("nan")
+    detail: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the row is what its author expects; an exit status of 0 needs all of them."""
+        return self.status in GOOD
+
+
+def dtype_digits(dtype: str) -> float:
+    """Significant decimal digits of a float dtype: 15.95 for float64, 7.22 for float32."""
+    return float(-np.log10(unit_roundoff(dtype)))
+
+
+def unit_roundoff(dtype: str) -> float:
+    """u = 2**-53 for float64, 2**-24 for float32: half the distance from 1 to the next number."""
+    return float(np.finfo(dtype).eps) / 2

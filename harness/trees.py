@@ -1,0 +1,67 @@
+"""Nested inputs: a leaf of a pytree is known by its path, `params.layer1.weights.0`.
+
+Lists and tuples count as the same kind of container where data is matched by path, so that a YAML
+file can give the numbers of a tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from harness.model import Array, Sample
+
+
+def join(path: Iterable[Any]) -> str:
+    """`("params", "layer1", 0)` as `params.layer1.0`."""
+    return ".".join(str(part) for part in path)
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """Path -> leaf; a bare leaf has the path ``""``. None is a leaf, not an empty container."""
+    paths, leaves, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
+    return {join(path): leaf for path, leaf in zip(paths, leaves, strict=True)}
+
+
+def map_with_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
+    """The same tree with every leaf replaced by `function(path, leaf)`."""
+    return optree.tree_map_with_path(
+        lambda path, leaf: function(join(path), leaf), tree, none_is_leaf=True
+    )
+
+
+def assembler(
+    sample: Sample, asarray: Callable[[Array], Any]
+) -> Callable[[Sequence[Any]], dict[str, Any]]:
+    """A function that rebuilds the inputs around new differentiable leaves.
+
+    The other leaves are converted with `asarray` once. The function takes the leaves in the order
+    of `sample.differentiable`; numeric differences call it thousands of times.
+    """
+    paths, leaves, spec = optree.tree_flatten_with_path(sample.inputs, none_is_leaf=True)
+    names = [join(path) for path in paths]
+    wanted = set(sample.differentiable)
+    fixed = [
+        None if name in wanted else asarray(leaf)
+        for name, leaf in zip(names, leaves, strict=True)
+    ]
+    positions = [names.index(path) for path in sample.differentiable]
+
+    def assemble(variables: Sequence[Any]) -> dict[str, Any]:
+        current = list(fixed)
+        for position, variable in zip(positions, variables, strict=True):
+            current[position] = variable
+        return dict(spec.unflatten(current))
+
+    return assemble
+
+
+def variables(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
+    """The differentiable leaves in order, then one array of zeros per named intermediate."""
+    leaves = flatten(sample.inputs)
+    return [leaves[path] for path in sample.differentiable] + [
+        np.zeros(sample.intermediates[name], sample.dtype) for name in intermediates
+    ]
