@@ -7,6 +7,7 @@ file can give the numbers of a tuple.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,27 @@ import optree
 
 from harness.model import Array, Sample
 
+_NAMESPACE = "harness"
+
 
 def join(path: Iterable[Any]) -> str:
     """`("params", "layer1", 0)` as `params.layer1.0`."""
     return ".".join(str(part) for part in path)
 
 
+def _flatten(tree: Any) -> tuple[list[str], list[Any], Any]:
+    """Paths, leaves and structure; dicts keep the order in which they were written."""
+    with optree.dict_insertion_ordered(True, namespace=_NAMESPACE):
+        paths, leaves, spec = optree.tree_flatten_with_path(
+            tree, none_is_leaf=True, namespace=_NAMESPACE
+        )
+    return [join(path) for path in paths], list(leaves), spec
+
+
 def flatten(tree: Any) -> dict[str, Any]:
     """Path -> leaf; a bare leaf has the path ``""``. None is a leaf, not an empty container."""
-    paths, leaves, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
-    return {join(path): leaf for path, leaf in zip(paths, leaves, strict=True)}
+    paths, leaves, _ = _flatten(tree)
+    return dict(zip(paths, leaves, strict=True))
 
 
 def map_with_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
@@ -41,8 +53,7 @@ def assembler(
     The other leaves are converted with `asarray` once. The function takes the leaves in the order
     of `sample.differentiable`; numeric differences call it thousands of times.
     """
-    paths, leaves, spec = optree.tree_flatten_with_path(sample.inputs, none_is_leaf=True)
-    names = [join(path) for path in paths]
+    names, leaves, spec = _flatten(sample.inputs)
     wanted = set(sample.differentiable)
     fixed = [
         None if name in wanted else asarray(leaf)
@@ -65,3 +76,17 @@ def variables(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
     return [leaves[path] for path in sample.differentiable] + [
         np.zeros(sample.intermediates[name], sample.dtype) for name in intermediates
     ]
+
+
+def cast(sample: Sample, dtype: str) -> Sample:
+    """The same numbers in another float dtype; exact when it is a wider one."""
+
+    def convert(_path: str, leaf: Array) -> Array:
+        return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
+
+    return replace(
+        sample,
+        dtype=dtype,
+        inputs=dict(map_with_path(convert, sample.inputs)),
+        cotangents=tuple(cotangent.astype(dtype) for cotangent in sample.cotangents),
+    )

@@ -1,0 +1,58 @@
+"""The methods of computing gradients, by name.
+
+A built-in backend is the file of its name in this folder. Another package adds one through the
+entry-point group `harness.backends`: the entry's name is the backend's, its object the class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from functools import cache
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.backends.base import Backend
+
+BUILTIN = ("numeric", "manual", "autograd", "tensorflow", "torch", "jax")
+ENTRY_POINTS = "harness.backends"
+
+
+def names() -> tuple[str, ...]:
+    """Every backend that can be asked for, built-in ones first; nothing is imported."""
+    return (*BUILTIN, *(name for name in _installed() if name not in BUILTIN))
+
+
+@cache
+def backend_class(name: str) -> type[Backend]:
+    """The class of a backend, without importing its framework. Raises UsageError if unknown."""
+    if name in BUILTIN:
+        found: type[Backend] = importlib.import_module(f"harness.backends.{name}").BACKEND
+        return found
+    if name in _installed():
+        loaded: type[Backend] = _installed()[name].load()
+        return loaded
+    raise UsageError(f"no backend `{name}`; {did_you_mean(name, names())}")
+
+
+def parse_label(label: str) -> tuple[str, str]:
+    """`jax:jit` as ("jax", "jit"). Raises UsageError for an unknown backend or variant."""
+    name, _, variant = label.partition(":")
+    valid = (*backend_class(name).variants, "native")
+    if variant and variant not in valid:
+        raise UsageError(f"`{name}` has no variant `{variant}`; {did_you_mean(variant, valid)}")
+    return name, variant
+
+
+def make(label: str) -> Backend:
+    """A new backend for a label such as `torch` or `jax:jit`."""
+    name, variant = parse_label(label)
+    return backend_class(name)(variant)
+
+
+@cache
+def _installed() -> dict[str, importlib.metadata.EntryPoint]:
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return {point.name: point for point in points}

@@ -1,0 +1,323 @@
+"""Autograd speaks numpy's dialect of 2015, and a case is written in the array API standard.
+
+Its numpy module wraps every function of numpy, so each standard name is there, but many of them
+have no VJP, and a few have one that misreads a newer keyword: `var` takes `correction` and ignores
+it. What can be said with something that autograd differentiates is said that way here. What cannot
+(`qr`, `nextafter`) is left as it is: its value is right, and autograd itself names the missing VJP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from harness.backends.base import FrameworkBackend, Primal
+from harness.model import Array
+from harness.namespace import Namespace
+
+
+class AutogradBackend(FrameworkBackend):
+    """HIPS autograd: reverse mode over numpy."""
+
+    name = "autograd"
+    module = "autograd"
+    distributions = ("autograd", "numpy")
+    install = "python -m pip install 'gradient-harness[autograd]'"
+
+    @cached_property
+    def xp(self) -> Namespace:
+        import autograd.numpy as anp
+
+        linalg = Namespace("autograd", anp.linalg, _linalg(anp), prefix="xp.linalg")
+        return Namespace("autograd", anp, {**_main(anp), **_constant(), "linalg": linalg})
+
+    def asarray(self, array: Array) -> Any:
+        return np.array(array)
+
+    def to_numpy(self, array: Any) -> Array:
+        return np.array(array)
+
+    def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
+        # A NaN is judged by the harness; numpy's warning about it would only be noise.
+        with np.errstate(all="ignore"):
+            return function(variables)
+
+    def vjp(
+        self, function: Primal, variables: list[Any], cotangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        from autograd.builtins import tuple as boxed_tuple
+        from autograd.core import make_vjp
+        from autograd.tracer import getval
+
+        outputs: tuple[Any, ...] = ()
+
+        def primal(boxes: Any) -> Any:
+            nonlocal outputs
+            raw = function([boxes[index] for index in range(len(variables))])
+            outputs = tuple(getval(each) for each in raw)
+            return boxed_tuple(raw[: len(cotangents)])
+
+        with np.errstate(all="ignore"):
+            pullback, _ = make_vjp(primal, list(variables))
+            results = pullback(tuple(cotangents))
+        return outputs, [_as(each, of) for each, of in zip(results, variables, strict=True)]
+
+
+def _as(gradient: Any, variable: Any) -> Any:
+    """The gradient in the variable's dtype: autograd's VJPs of `where`, `maximum`, `max` and
+    others multiply by float64 arrays of their own, which promotes a float32 cotangent."""
+    gradient = np.asarray(gradient)
+    return gradient.astype(variable.dtype) if gradient.dtype.kind == "f" else gradient
+
+
+def _constant() -> dict[str, Any]:
+    """Names that no gradient passes through: dtypes, and functions constant almost everywhere."""
+    from autograd.extend import notrace_primitive
+
+    # Autograd subclasses the integer types, and numpy takes a subclass for an object dtype.
+    dtypes = (
+        "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 "
+        "complex128 finfo iinfo isdtype can_cast"
+    )
+    return {
+        **{name: getattr(np, name) for name in dtypes.split()},
+        "signbit": notrace_primitive(np.signbit),
+    }
+
+
+def _main(anp: Any) -> dict[str, Any]:
+    """Standard functions, by name, made of what autograd differentiates."""
+    from autograd.extend import notrace_primitive
+    from autograd.tracer import isbox
+
+    cast = notrace_primitive(lambda x, dtype: np.asarray(x).astype(dtype))
+
+    def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+        # Autograd would pass a gradient through integers as if nothing had been rounded.
+        if not np.issubdtype(dtype, np.inexact):
+            return cast(x, dtype)
+        return x if not copy and x.dtype == dtype else anp.astype(x, dtype)
+
+    def asarray(obj: Any, /, *, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = obj if hasattr(obj, "dtype") and not copy else anp.array(obj)
+        return array if dtype is None or array.dtype == dtype else astype(array, dtype)
+
+    def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+        return anp.reshape(x, shape)
+
+    def broadcast_to(x: Any, /, shape: Any) -> Any:
+        # Its VJP takes no new leading axes, and asks for a tuple.
+        x, shape = asarray(x), tuple(shape)
+        leading = (1,) * (len(shape) - x.ndim)
+        return anp.broadcast_to(anp.reshape(x, leading + tuple(x.shape)), shape)
+
+    def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+        shape = np.broadcast_shapes(*(each.shape for each in arrays))
+        return tuple(broadcast_to(each, shape) for each in arrays)
+
+    def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+        count = len(arrays)
+        order = list(range(count))
+        if indexing == "xy" and count > 1:
+            order[:2] = 1, 0
+        columns = [
+            anp.reshape(each, tuple(-1 if axis == place else 1 for axis in range(count)))
+            for each, place in zip(arrays, order, strict=True)
+        ]
+        return broadcast_arrays(*columns)
+
+    def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+        if axis is None:
+            return anp.concatenate([anp.ravel(each) for each in arrays], 0)
+        return anp.concatenate(list(arrays), axis)
+
+    def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+        if axis is None:
+            x, axis = anp.ravel(x), 0
+        return x[(slice(None),) * (axis % x.ndim) + (np.asarray(indices),)]
+
+    def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+        grid = list(np.ogrid[tuple(slice(size) for size in np.shape(indices))])
+        grid[axis] = indices
+        return x[tuple(grid)]
+
+    order = notrace_primitive(
+        lambda x, axis, descending: (
+            np.flip(
+                x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis
+            )
+            if descending
+            else np.argsort(x, axis, kind="stable")
+        )
+    )
+
+    def argsort(
+        x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+    ) -> Any:
+        return order(x, axis, descending)
+
+    def sort(
+        x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+    ) -> Any:
+        # Autograd differentiates the sorting of one axis only; the permutation says it for all.
+        return take_along_axis(x, order(x, axis, descending), axis=axis)
+
+    def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+        before = (slice(None),) * (axis % x.ndim)
+        return tuple(x[(*before, index)] for index in range(x.shape[axis]))
+
+    def flip(x: Any, /, *, axis: Any = None) -> Any:
+        axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % x.ndim
+        return x[tuple(slice(None, None, -1 if each in axes else 1) for each in range(x.ndim))]
+
+    def cumulative(step: Any, start: float) -> Any:
+        def function(
+            x: Any,
+            /,
+            *,
+            axis: int | None = None,
+            dtype: Any = None,
+            include_initial: bool = False,
+        ) -> Any:
+            x = x if dtype is None else astype(x, dtype)
+            axis = 0 if axis is None else axis % x.ndim
+            result = step(x, axis)
+            if not include_initial:
+                return result
+            shape = [1 if each == axis else size for each, size in enumerate(x.shape)]
+            return anp.concatenate([np.full(shape, start, x.dtype), result], axis)
+
+        return function
+
+    def running_product(x: Any, axis: int) -> Any:
+        products: list[Any] = []
+        for slab in unstack(x, axis=axis):
+            products.append(products[-1] * slab if products else slab)
+        return anp.stack(products, axis=axis)
+
+    def spread(function: Any) -> Any:
+        def corrected(
+            x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+        ) -> Any:
+            return function(x, axis=axis, ddof=correction, keepdims=keepdims)
+
+        return corrected
+
+    def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+        if isbox(min) or isbox(max):  # the VJP of `clip` is that of its first argument only
+            x = x if min is None else anp.maximum(x, min)
+            return x if max is None else anp.minimum(x, max)
+        return anp.clip(x, min, max)
+
+    def where(condition: Any, x1: Any, x2: Any, /) -> Any:
+        # Its VJP does not sum over the axes that broadcasting added.
+        parts = [each for each in (condition, x1, x2) if hasattr(each, "dtype")]
+        shape = np.broadcast_shapes(*(each.shape for each in parts))
+        x1, x2 = (broadcast_to(each, shape) if isbox(each) else each for each in (x1, x2))
+        return anp.where(condition, x1, x2)
+
+    negative = notrace_primitive(np.signbit)
+
+    def copysign(x1: Any, x2: Any, /) -> Any:
+        return anp.where(negative(x2), -anp.abs(x1), anp.abs(x1))
+
+    return {
+        "astype": astype,
+        "asarray": asarray,
+        "reshape": reshape,
+        "broadcast_to": broadcast_to,
+        "broadcast_arrays": broadcast_arrays,
+        "meshgrid": meshgrid,
+        "concat": concat,
+        "take": take,
+        "take_along_axis": take_along_axis,
+        "argsort": argsort,
+        "sort": sort,
+        "unstack": unstack,
+        "flip": flip,
+        "cumulative_sum": cumulative(anp.cumsum, 0),
+        "cumulative_prod": cumulative(running_product, 1),
+        "std": spread(anp.std),
+        "var": spread(anp.var),
+        "clip": clip,
+        "where": where,
+        "copysign": copysign,
+        "positive": lambda x, /: x,
+        "matrix_transpose": lambda x, /: anp.swapaxes(x, -1, -2),
+        "vecdot": lambda x1, x2, /, *, axis=-1: anp.sum(anp.conj(x1) * x2, axis=axis),
+        "expand_dims": lambda x, /, axis=0: anp.expand_dims(x, axis),
+    }
+
+
+def _linalg(anp: Any) -> dict[str, Any]:
+    """Functions of `xp.linalg`, made of what autograd differentiates."""
+    la, main = anp.linalg, _main(anp)
+
+    def vector_norm(
+        x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2
+    ) -> Any:
+        axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % x.ndim
+        chosen = tuple(int(each) for each in axes)
+        if ord == 1:
+            return anp.sum(anp.abs(x), axis=chosen, keepdims=keepdims)
+        if abs(ord) == math.inf:
+            extreme = anp.max if ord > 0 else anp.min
+            return extreme(anp.abs(x), axis=chosen, keepdims=keepdims)
+        # The VJP of `norm` takes one axis, and would expand a kept one a second time.
+        kept = [size for each, size in enumerate(x.shape) if each not in chosen]
+        rows = anp.moveaxis(x, chosen, tuple(range(-len(chosen), 0)))
+        result = la.norm(anp.reshape(rows, (*kept, -1)), ord, -1)
+        shape = [1 if each in chosen else size for each, size in enumerate(x.shape)]
+        return anp.reshape(result, shape) if keepdims else result
+
+    def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+        result = la.norm(x, ord, (x.ndim - 2, x.ndim - 1))  # its VJP takes no negative axes
+        return result[..., None, None] if keepdims else result
+
+    def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+        rows, columns = np.nonzero(np.eye(x.shape[-2], x.shape[-1], k=offset))
+        return x[..., rows, columns]
+
+    def matrix_power(x: Any, n: int, /) -> Any:
+        if n < 0:
+            return matrix_power(la.inv(x), -n)
+        power = main["broadcast_to"](np.eye(x.shape[-1], dtype=x.dtype), x.shape)
+        for _ in range(n):
+            power = anp.matmul(power, x)
+        return power
+
+    def named(fields: str, function: Any) -> Any:
+        result = namedtuple("Result", fields)  # type: ignore[misc]  # a box has no field names
+        return lambda *arguments, **options: result(*function(*arguments, **options))
+
+    def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
+        # The full decomposition has no VJP; of a square matrix the reduced one is the same.
+        return la.svd(x, full_matrices=full_matrices and x.shape[-1] != x.shape[-2])
+
+    return {
+        "vector_norm": vector_norm,
+        "matrix_norm": matrix_norm,
+        "diagonal": diagonal,
+        "matrix_power": matrix_power,
+        "svd": named("U S Vh", svd),
+        "eigh": named("eigenvalues eigenvectors", la.eigh),
+        "qr": named("Q R", la.qr),
+        "slogdet": named("sign logabsdet", la.slogdet),
+        "svdvals": lambda x, /: svd(x, full_matrices=False)[1],
+        "eigvalsh": lambda x, /: la.eigh(x)[0],
+        "trace": lambda x, /, *, offset=0: anp.sum(diagonal(x, offset=offset), axis=-1),
+        "outer": lambda x1, x2, /: x1[:, None] * x2[None, :],
+        "cross": lambda x1, x2, /, *, axis=-1: anp.cross(x1, x2, axis=axis),
+        "matmul": anp.matmul,
+        "tensordot": anp.tensordot,
+        "matrix_transpose": main["matrix_transpose"],
+        "vecdot": main["vecdot"],
+    }
+
+
+BACKEND = AutogradBackend

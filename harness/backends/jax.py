@@ -1,0 +1,103 @@
+"""jax computes in float32 unless told otherwise, and telling it is a global switch.
+
+A user's own tests may run in the same process, so the switch is a context here, entered by
+everything that makes, reads or traces an array. jax also returns before it has computed: a time
+that does not wait for the numbers measures nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from harness.backends.base import FrameworkBackend, Primal
+from harness.model import Array
+from harness.namespace import Namespace
+
+
+class JaxBackend(FrameworkBackend):
+    """jax on the CPU; `jit` compiles the whole VJP with XLA."""
+
+    name = "jax"
+    module = "jax"
+    distributions = ("jax", "jaxlib")
+    install = "python -m pip install 'gradient-harness[jax]'"
+    variants = ("jit",)
+
+    @cached_property
+    def _jax(self) -> Any:
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        import jax
+
+        return jax
+
+    @cached_property
+    def xp(self) -> Namespace:
+        return Namespace("jax", self._jax.numpy)
+
+    def asarray(self, array: Array) -> Any:
+        with self._jax.enable_x64(True):
+            # A copy of our own: jax may keep the memory of an aligned numpy array.
+            return self._jax.numpy.asarray(np.array(array))
+
+    def to_numpy(self, array: Any) -> Array:
+        with self._jax.enable_x64(True):
+            return np.array(array)
+
+    def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
+        with self._jax.enable_x64(True):
+            return self._wait(function(variables))
+
+    def vjp(
+        self, function: Primal, variables: list[Any], cotangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        jax, count = self._jax, len(cotangents)
+
+        def primal(arguments: list[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+            outputs = tuple(jax.numpy.asarray(each) for each in function(arguments))
+            return [each for each in outputs[:count] if _inexact(each)], outputs
+
+        with jax.enable_x64(True):
+            _, pullback, outputs = jax.vjp(primal, variables, has_aux=True)
+            # An integer output carries no cotangent; another's takes its dtype, so that a case
+            # that slips into the wrong one is told so by the comparison, not by a TypeError.
+            wanted = [
+                cotangent.astype(output.dtype)
+                for output, cotangent in zip(outputs, cotangents, strict=False)
+                if _inexact(output)
+            ]
+            (gradients,) = pullback(wanted)
+            return self._wait((outputs, gradients))
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled = self._jax.jit(function)
+
+        def call(*arguments: Any) -> Any:
+            with self._jax.enable_x64(True):
+                return self._wait(compiled(*arguments))
+
+        return call
+
+    def unsupported(self, error: Exception) -> bool:
+        # The other two are how jit says that a case branches or selects on its data.
+        errors = self._jax.errors
+        return isinstance(
+            error,
+            NotImplementedError
+            | errors.ConcretizationTypeError
+            | errors.NonConcreteBooleanIndexError,
+        )
+
+    def _wait(self, result: Any) -> Any:
+        return self._jax.block_until_ready(result)
+
+
+def _inexact(array: Any) -> bool:
+    return array.dtype.kind in "fc"
+
+
+BACKEND = JaxBackend

@@ -1,0 +1,135 @@
+"""The hand-written backward on numpy: what the author claims, and what the others are judged by.
+
+`backward` gets arrays that it cannot write to. A backward that mutates what it was given works until
+somebody else holds the same array, and no comparison of numbers would show it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import array_api_compat.numpy as array_numpy
+import numpy as np
+
+from harness import trees
+from harness.backends.base import Backend
+from harness.errors import HarnessError, Unsupported, did_you_mean
+from harness.model import Array, Gradients, Sample
+from harness.namespace import Namespace
+from harness.staging import Program, Trace
+
+
+class MutatedInput(HarnessError):
+    """`backward` wrote into an array that belongs to its caller."""
+
+
+class ManualBackend(Backend):
+    """Runs `forward`, hands the intermediates that `backward` asks for to it, and runs that."""
+
+    name = "manual"
+    distributions = ("numpy",)
+
+    def __init__(self, variant: str = "") -> None:
+        super().__init__(variant)
+        self.xp = Namespace("numpy", array_numpy)
+
+    def differentiate(
+        self,
+        program: Program,
+        sample: Sample,
+        *,
+        gradient: bool = True,
+        intermediates: Sequence[str] = (),
+    ) -> Gradients:
+        """As in the base class; besides, every local `d<name>` of `backward` is reported as the
+        cotangent of the intermediate `<name>`, whether asked for or not.
+
+        Raises MutatedInput for a backward that writes into its arguments.
+        """
+        start = time.perf_counter()
+        trace = self._forward(program, sample)
+        values = dict(zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True))
+        values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
+        result = Gradients(values)
+        if gradient:
+            returned, recorded = self._backward(program, sample, trace)
+            result.gradients = _by_path(returned, program, sample)
+            result.intermediates = {
+                name: np.asarray(recorded[f"d{name}"])
+                for name in sample.intermediates
+                if f"d{name}" in recorded
+            }
+        result.seconds = time.perf_counter() - start
+        return result
+
+    def gradient_function(
+        self, program: Program, sample: Sample
+    ) -> Callable[[list[Array]], list[Array]]:
+        assemble = trees.assembler(sample, lambda array: array)
+
+        def gradient(arrays: list[Array]) -> list[Array]:
+            inputs = assemble(arrays)
+            trace = program.forward(self.xp, inputs)
+            returned, _ = program.backward(self.xp, sample.cotangents, inputs, trace)
+            gradients = _by_path(returned, program, sample)
+            return [gradients[path] for path in sample.differentiable]
+
+        return gradient
+
+    def _forward(self, program: Program, sample: Sample) -> Trace:
+        return program.forward(self.xp, trees.map_with_path(_locked, sample.inputs))
+
+    def _backward(
+        self, program: Program, sample: Sample, trace: Trace
+    ) -> tuple[Any, Mapping[str, Any]]:
+        if program.backward_code is None:
+            raise Unsupported("the case has no `backward`")
+        saved = {name: _locked(name, value) for name, value in trace.saved.items()}
+        inputs = trees.map_with_path(_locked, sample.inputs)
+        cotangents = tuple(_locked("", cotangent) for cotangent in sample.cotangents)
+        try:
+            return program.backward(self.xp, cotangents, inputs, Trace(trace.outputs, saved))
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise MutatedInput(
+                "`backward` writes into an array that it was given; write into a copy"
+            ).with_traceback(error.__traceback__) from error
+
+
+def _locked(_path: str, value: Any) -> Any:
+    """A view that cannot be written to; the owner's array stays as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
+def _by_path(returned: Any, program: Program, sample: Sample) -> dict[str, Array]:
+    """What `backward` returned, as leaf path -> array.
+
+    A dict is taken by input name; a tuple, a list or a bare array in the order of the
+    differentiable inputs. A name that is no input is an error, one that is missing is left out.
+    """
+    names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
+    if not isinstance(returned, Mapping):
+        items = returned if isinstance(returned, tuple | list) else [returned]
+        if len(items) != len(names):
+            raise HarnessError(
+                f"`backward` returned {len(items)} gradients for {len(names)} differentiable "
+                f"inputs ({', '.join(names)}); return a dict by input name"
+            )
+        returned = dict(zip(names, items, strict=True))
+    for name in returned:
+        if name not in sample.inputs:
+            raise HarnessError(
+                f"`backward` returned a gradient for `{name}`, which is no input; "
+                + did_you_mean(name, names)
+            )
+    return {path: np.asarray(leaf) for path, leaf in trees.flatten(dict(returned)).items()}
+
+
+BACKEND = ManualBackend

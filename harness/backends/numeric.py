@@ -1,0 +1,244 @@
+"""Numeric differences: slow, approximate, and independent of every derivative rule.
+
+A difference quotient is only worth something together with its error, so every element comes with
+one: the truncation error from a second quotient with twice the step, the rounding error from the
+size of the function. The step balances the two, eps**(1/3) times the magnitude of the element
+(Press et al., Numerical Recipes, section 5.7); where that turns out poor, steps for other magnitudes
+are tried and the quotient with the smallest error estimate is kept. No evaluation leaves a declared
+domain: at its edge the quotient is one-sided, of the same order.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import array_api_compat.numpy as array_numpy
+import numpy as np
+
+from harness import trees
+from harness.backends.base import Backend
+from harness.model import Array, Gradients, Sample
+from harness.namespace import Namespace
+from harness.staging import Program
+
+#: Elements per input beyond which a seeded sample of them is taken, four evaluations each.
+FULL = 1024
+#: The same for an intermediate, which only serves to cross-check the manual backward.
+FULL_INTERMEDIATE = 16
+#: Rounding error of one evaluation of the function, in units of eps times its magnitude.
+ROUNDING = 16.0
+#: A quotient whose relative error estimate exceeds eps to this power is tried with other steps:
+#: 5e-7 in float64, 2e-3 in float32, some thousand times what a well chosen step leaves.
+POOR = 0.4
+
+
+class NumericBackend(Backend):
+    """Central differences of `<cotangent, forward(x)>`, element by element.
+
+    `step` fixes the step for every element instead of choosing it.
+    """
+
+    name = "numeric"
+    distributions = ("numpy",)
+    approximate = True
+
+    def __init__(self, variant: str = "", step: float | None = None) -> None:
+        super().__init__(variant)
+        self.step = step
+        self.xp = Namespace("numpy", array_numpy)
+
+    def differentiate(
+        self,
+        program: Program,
+        sample: Sample,
+        *,
+        gradient: bool = True,
+        intermediates: Sequence[str] = (),
+    ) -> Gradients:
+        """As in the base class, with `uncertainty` for every element and `sampled` where only
+        some of the elements of a large input were computed."""
+        start = time.perf_counter()
+        assemble = trees.assembler(sample, lambda array: array)
+        variables = [np.array(array) for array in trees.variables(sample, intermediates)]
+        count = len(sample.differentiable)
+        trace = program.forward(self.xp, assemble(variables[:count]))
+        values = dict(zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True))
+        values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
+        result = Gradients(values)
+        if not gradient:
+            result.seconds = time.perf_counter() - start
+            return result
+
+        def evaluate() -> tuple[float, float]:
+            leaves = dict(zip(intermediates, variables[count:], strict=True))
+            outputs = program.forward(self.xp, assemble(variables[:count]), leaves).outputs
+            return _contract(sample.cotangents, outputs)
+
+        eps = float(np.finfo(sample.dtype).eps)
+        names = [*sample.differentiable, *intermediates]
+        for position, (name, variable) in enumerate(zip(names, variables, strict=True)):
+            domain = sample.domains.get(name, (-math.inf, math.inf))
+            full = FULL if position < count else FULL_INTERMEDIATE
+            indices = _chosen(sample, name, variable.size, full)
+            derivative = np.full(variable.size, np.nan)
+            error = np.full(variable.size, np.nan)
+            # The perturbed leaf of an intermediate is zero; its magnitude is the intermediate's.
+            magnitudes = variable if position < count else values[name]
+            scale = _typical(magnitudes)
+            for index in indices:
+                size = max(abs(float(magnitudes.reshape(-1)[index])), scale)
+                derivative[index], error[index] = self._quotient(
+                    evaluate, variable.reshape(-1), int(index), size, domain, eps
+                )
+            target = result.gradients if position < count else result.intermediates
+            target[name] = derivative.reshape(variable.shape).astype(sample.dtype)
+            result.uncertainty[name] = error.reshape(variable.shape)
+            if len(indices) < variable.size:
+                result.sampled[name] = indices
+        sampled = ", ".join(
+            f"{len(indices)} elements of {name}" for name, indices in result.sampled.items()
+        )
+        result.detail = f"sampled: {sampled}" if sampled else ""
+        result.seconds = time.perf_counter() - start
+        return result
+
+    def gradient_function(
+        self, program: Program, sample: Sample
+    ) -> Callable[[list[Array]], list[Array]]:
+        assemble = trees.assembler(sample, lambda array: array)
+        root = float(np.finfo(sample.dtype).eps) ** (1 / 3)
+
+        def gradient(arrays: list[Array]) -> list[Array]:
+            variables = [np.array(array) for array in arrays]
+            results = []
+            for variable in variables:
+                flat = variable.reshape(-1)
+                derivative = np.empty(variable.size)
+                for index, center in enumerate(flat.tolist()):
+                    step = self.step or root * max(abs(center), 1.0)
+                    flat[index] = center + step
+                    high = float(flat[index])
+                    above, _ = _contract(
+                        sample.cotangents, program.forward(self.xp, assemble(variables)).outputs
+                    )
+                    flat[index] = center - step
+                    low = float(flat[index])
+                    below, _ = _contract(
+                        sample.cotangents, program.forward(self.xp, assemble(variables)).outputs
+                    )
+                    flat[index] = center
+                    derivative[index] = (above - below) / (high - low)
+                results.append(derivative.reshape(variable.shape).astype(sample.dtype))
+            return results
+
+        return gradient
+
+    def _quotient(
+        self,
+        evaluate: Callable[[], tuple[float, float]],
+        flat: Array,
+        index: int,
+        size: float,
+        domain: tuple[float, float],
+        eps: float,
+    ) -> tuple[float, float]:
+        """The derivative with respect to `flat[index]`, and its error estimate."""
+        center = float(flat[index])
+        best = (math.nan, math.inf)
+        for step in self._steps(size, eps):
+            for direction in _stencils(center, step, domain):
+                found = _difference(evaluate, flat, index, step, direction, eps)
+                if found[1] < best[1] or math.isnan(best[0]):
+                    best = found
+                if best[0] == 0 or best[1] <= eps**POOR * abs(best[0]):
+                    return best
+        return best
+
+    def _steps(self, size: float, eps: float) -> Iterator[float]:
+        """Steps to try in turn, powers of two so that `x + h` is mostly exact."""
+        if self.step is not None:
+            yield self.step
+            return
+        root = eps ** (1 / 3)
+        for scale in (size, 1.0, size / 64, size / 4096):
+            yield 2.0 ** round(math.log2(root * scale))
+
+
+def _typical(values: Array) -> float:
+    """A magnitude for an element that is zero: that of its neighbours, or 1."""
+    finite = np.abs(values[np.isfinite(values)]) if values.size else np.zeros(1)
+    largest = float(finite.max()) if finite.size else 0.0
+    return largest * 1e-3 if largest > 0 else 1.0
+
+
+def _chosen(sample: Sample, name: str, size: int, full: int) -> Array:
+    """All flat indices, or a seeded sample of `full` of them."""
+    if size <= full:
+        return np.arange(size)
+    seed = [size, *f"{sample.case}/{sample.point}/{name}".encode()]
+    return np.sort(np.random.default_rng(seed).choice(size, full, replace=False))
+
+
+def _stencils(center: float, step: float, domain: tuple[float, float]) -> list[int]:
+    """0 for a central quotient, +1 or -1 for a one-sided one: what stays inside the domain."""
+    low, high = domain
+    if low <= center - 2 * step and center + 2 * step <= high:
+        return [0]
+    sides = []
+    if center + 4 * step <= high:
+        sides.append(1)
+    if low <= center - 4 * step:
+        sides.append(-1)
+    return sides
+
+
+def _contract(cotangents: Sequence[Array], outputs: Sequence[Any]) -> tuple[float, float]:
+    """`<cotangent, outputs>` in float64, and the sum of the magnitudes of its terms."""
+    total = magnitude = 0.0
+    for cotangent, output in zip(cotangents, outputs, strict=True):
+        terms = np.multiply(cotangent, output, dtype=np.float64)
+        total += float(terms.sum())
+        magnitude += float(np.abs(terms).sum())
+    return total, magnitude
+
+
+def _difference(
+    evaluate: Callable[[], tuple[float, float]],
+    flat: Array,
+    index: int,
+    step: float,
+    direction: int,
+    eps: float,
+) -> tuple[float, float]:
+    """Quotient with `step`, and its error from the one with `2 step`; restores `flat`."""
+    center = flat[index]
+
+    def at(offset: float) -> tuple[float, float, float]:
+        flat[index] = center + offset
+        where = float(flat[index])
+        try:
+            return (where, *evaluate())
+        finally:
+            flat[index] = center
+
+    if direction == 0:
+        (x1, f1, m1), (x0, f0, m0) = at(step), at(-step)
+        (x3, f3, _), (x2, f2, _) = at(2 * step), at(-2 * step)
+        fine, coarse = (f1 - f0) / (x1 - x0), (f3 - f2) / (x3 - x2)
+        rounding = (m1 + m0) / (x1 - x0)
+    else:
+        side = direction * step
+        (x0, f0, m0), (x1, f1, m1) = at(0.0), at(side)
+        (x2, f2, _), (x4, f4, _) = at(2 * side), at(4 * side)
+        fine = (-3 * f0 + 4 * f1 - f2) / (x2 - x0)
+        coarse = (-3 * f0 + 4 * f2 - f4) / (x4 - x0)
+        rounding = 4 * (m1 + m0) / abs(x2 - x0)
+    # The factor 3 covers functions for which two steps are not yet enough for asymptotics.
+    error = 3 * abs(fine - coarse) + ROUNDING * eps * rounding
+    return fine, error if math.isfinite(fine) and math.isfinite(error) else math.inf
+
+
+BACKEND = NumericBackend

@@ -1,0 +1,132 @@
+"""Bare torch is not the array API: `var` applies Bessel's correction, `max(axis)` is a pair.
+
+array_api_compat mends that, and its namespace is used as it is but for one thing. The standard's
+default dtype is the widest; torch's is float32, so `xp.asarray([0.1])` would carry 7 digits into a
+case that is judged to 16. torch's own default is a global switch, which belongs to the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from harness.backends.base import FrameworkBackend, Primal
+from harness.model import Array
+from harness.namespace import Namespace
+
+#: How torch says that it lacks a derivative or a kernel; it raises a RuntimeError with it.
+_LACKING = ("not implemented for", "derivative", "not implemented", "not supported")
+
+
+class TorchBackend(FrameworkBackend):
+    """torch on the CPU; `compile` runs the function through torch.compile."""
+
+    name = "torch"
+    module = "torch"
+    distributions = ("torch", "array-api-compat")
+    install = "python -m pip install 'gradient-harness[torch]'"
+    variants = ("compile",)
+
+    def __init__(self, variant: str = "") -> None:
+        super().__init__(variant)
+        self._compiled: tuple[Primal, Primal] | None = None
+
+    @cached_property
+    def _torch(self) -> Any:
+        import torch
+
+        return torch
+
+    @cached_property
+    def xp(self) -> Namespace:
+        import array_api_compat.torch as module
+
+        return Namespace("torch", module, _creation(module))
+
+    def asarray(self, array: Array) -> Any:
+        # torch shares numpy's memory, warns of read-only and refuses reversed arrays; not a copy.
+        return self._torch.from_numpy(np.array(array, order="C"))
+
+    def to_numpy(self, array: Any) -> Array:
+        if isinstance(array, self._torch.Tensor):
+            array = array.detach().resolve_conj().numpy()
+        return np.array(array)
+
+    def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
+        with self._torch.no_grad():
+            return function(variables)
+
+    def vjp(
+        self, function: Primal, variables: list[Any], cotangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        torch = self._torch
+        if self.variant == "compile":
+            function = self._fused(function)
+        leaves = [each.detach().requires_grad_(True) for each in variables]
+        outputs = function(leaves)
+        attached = [
+            (output, cotangent)
+            for output, cotangent in zip(outputs, cotangents, strict=False)
+            if isinstance(output, torch.Tensor) and output.requires_grad
+        ]
+        if not (attached and leaves):
+            return outputs, [torch.zeros_like(each) for each in leaves]
+        targets, tangents = zip(*attached, strict=True)
+        gradients = torch.autograd.grad(targets, leaves, tangents, materialize_grads=True)
+        return outputs, list(gradients)
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` as it is. torch.compile takes XXX s to start here and a step of a small
+        network 0.3 ms, so a training loop never earns it back; the variant `compile` compiles the
+        primal instead (see `vjp`), since torch.autograd.grad breaks the graph it would be part of.
+        """
+        return function
+
+    def _fused(self, function: Primal) -> Primal:
+        if self._compiled is None or self._compiled[0] is not function:
+            # Every case passes through the same code objects, and after eight recompilations of
+            # one of them torch runs it uncompiled without a word.
+            self._torch.compiler.reset()
+            self._compiled = function, self._torch.compile(function)
+        return self._compiled[1]
+
+    def unsupported(self, error: Exception) -> bool:
+        if isinstance(error, NotImplementedError):
+            return True
+        return isinstance(error, RuntimeError) and any(text in str(error) for text in _LACKING)
+
+
+def _creation(module: Any) -> dict[str, Any]:
+    """The functions that create arrays, with float64 where the caller names no dtype."""
+
+    def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+        def create(*arguments: Any, dtype: Any = None, **options: Any) -> Any:
+            return function(*arguments, dtype=dtype or module.float64, **options)
+
+        return create
+
+    def inferred(function: Callable[..., Any]) -> Callable[..., Any]:
+        def create(*arguments: Any, dtype: Any = None, **options: Any) -> Any:
+            if dtype is None and _has_float([*arguments, *options.values()]):
+                dtype = module.float64
+            return function(*arguments, dtype=dtype, **options)
+
+        return create
+
+    return {
+        **{name: plain(getattr(module, name)) for name in "empty eye linspace ones zeros".split()},
+        **{name: inferred(getattr(module, name)) for name in "arange asarray full".split()},
+    }
+
+
+def _has_float(value: Any) -> bool:
+    """Whether a Python float stands anywhere in nested lists and tuples."""
+    if isinstance(value, list | tuple):
+        return any(map(_has_float, value))
+    return isinstance(value, float)
+
+
+BACKEND = TorchBackend

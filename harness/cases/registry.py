@@ -1,0 +1,183 @@
+"""Where cases come from, and which of them a request means.
+
+Four sources: the built-in folder, `--cases DIR`, `[tool.harness] cases` in the nearest
+pyproject.toml, and installed packages (entry-point group `harness.cases`, each entry naming a
+package or module whose folder holds the files). Finding is cheap: names and paths only.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.metadata
+import importlib.util
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
+
+ENTRY_POINTS = "harness.cases"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A case that was found: its name, its YAML file, and whether the user's own folder holds it."""
+
+    name: str
+    file: Path
+    own: bool = False
+
+
+def builtin_folder() -> Path:
+    """The built-in cases: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "builtin"
+    return installed if installed.is_dir() else package.parent / "cases"
+
+
+def find(folders: Iterable[Path | str] = ()) -> list[Entry]:
+    """Every case in `folders` and in the other three sources, in the order of their names.
+
+    Raises UsageError for a folder that cannot be read, CaseErrors for a YAML file without its
+    Python file, for the reverse, and for two cases with one name.
+    """
+    own = [(Path(folder), True) for folder in folders]
+    sources = [*own, *((folder, False) for folder in _configured_folders())]
+    sources.append((builtin_folder(), False))
+    sources.extend((folder, False) for folder in _installed_folders())
+    entries: dict[str, Entry] = {}
+    seen: set[Path] = set()
+    errors: list[CaseError] = []
+    for folder, mine in sources:
+        resolved = folder.resolve()
+        if resolved in seen:
+            continue
+        seen.add(resolved)
+        for file in _files(folder, errors):
+            other = entries.setdefault(file.stem, Entry(file.stem, file, mine))
+            if other.file != file:
+                errors.append(
+                    CaseError(
+                        f"case `{file.stem}` is already defined by {other.file}",
+                        file=file,
+                        remedy="rename one of the two pairs of files",
+                    )
+                )
+    if errors:
+        raise CaseErrors(errors)
+    return [entries[name] for name in sorted(entries)]
+
+
+def select(
+    entries: Sequence[Entry], patterns: Sequence[str] = (), tags: Sequence[str] = ()
+) -> list[Entry]:
+    """The entries that match any of `patterns` (globs) and carry any of `tags`.
+
+    With neither, the cases of the folders that were named on the command line, or all if none was.
+    Raises UsageError for a pattern or a tag that matches nothing.
+    """
+    chosen = list(entries)
+    if patterns:
+        names = [entry.name for entry in entries]
+        for pattern in patterns:
+            if not fnmatch.filter(names, pattern):
+                raise UsageError(f"no case `{pattern}`; {did_you_mean(pattern, names)}")
+        chosen = [e for e in entries if any(fnmatch.fnmatchcase(e.name, p) for p in patterns)]
+    elif any(entry.own for entry in entries):
+        chosen = [entry for entry in entries if entry.own]
+    if tags:
+        by_entry = {entry: tags_of(entry) for entry in chosen}
+        known = {tag for each in by_entry.values() for tag in each}
+        for tag in tags:
+            if tag not in known:
+                raise UsageError(f"no case has the tag `{tag}`; {did_you_mean(tag, known)}")
+        chosen = [entry for entry in chosen if by_entry[entry] & set(tags)]
+    if not chosen:
+        raise UsageError("no case is selected; `harness list` shows what there is")
+    return chosen
+
+
+def tags_of(entry: Entry) -> set[str]:
+    """The tags of a case, read from its YAML alone."""
+    from harness.cases.document import read
+
+    tags = read(entry.file).data.get("tags") or []
+    return {str(tag) for tag in tags} if isinstance(tags, list) else set()
+
+
+def _files(folder: Path, errors: list[CaseError]) -> list[Path]:
+    try:
+        files = sorted(path for path in folder.iterdir() if not path.name.startswith("_"))
+    except OSError as error:
+        raise UsageError(
+            f"`{folder}` cannot be read as a folder of cases: {error.strerror}\n"
+            "  remedy: name a folder that holds NAME.yaml and NAME.py"
+        ) from None
+    yaml_files = [path for path in files if path.suffix in (".yaml", ".yml")]
+    python = {path.stem for path in files if path.suffix == ".py"}
+    for file in yaml_files:
+        if file.suffix == ".yml":
+            errors.append(
+                CaseError("a case's suffix is `.yaml`", file=file, remedy="rename the file")
+            )
+        elif file.stem not in python:
+            errors.append(
+                CaseError(
+                    f"there is no `{file.stem}.py` beside it",
+                    file=file,
+                    remedy=f"put `forward` and `backward` into `{file.stem}.py`",
+                )
+            )
+    stems = {path.stem for path in yaml_files}
+    for name in sorted(python - stems):
+        if name != "conftest" and not name.startswith("test_"):
+            errors.append(
+                CaseError(
+                    f"there is no `{name}.yaml` beside it",
+                    file=folder / f"{name}.py",
+                    remedy=f"declare the inputs in `{name}.yaml`, or start the name of a helper "
+                    "module with `_`",
+                )
+            )
+    return [file for file in yaml_files if file.suffix == ".yaml"]
+
+
+def _configured_folders() -> list[Path]:
+    """`[tool.harness] cases` of the nearest pyproject.toml, relative to it."""
+    here = Path.cwd()
+    file = next(
+        (folder / "pyproject.toml" for folder in (here, *here.parents)
+         if (folder / "pyproject.toml").is_file()),
+        None,
+    )
+    if file is None:
+        return []
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("harness", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}") from None
+    for key in table:
+        if key != "cases":
+            raise UsageError(f"{file}: unknown key `{key}` in [tool.harness]; the only key is `cases`")
+    folders = table.get("cases", [])
+    if not isinstance(folders, list) or not all(isinstance(each, str) for each in folders):
+        raise UsageError(f"{file}: [tool.harness] cases must be a list of folders")
+    return [file.parent / folder for folder in folders]
+
+
+def _installed_folders() -> list[Path]:
+    """The folders of the packages behind the entry points; the packages are not imported."""
+    folders = []
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(point.module)
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        if spec and not places and spec.origin:
+            places = [str(Path(spec.origin).parent)]
+        if not places:
+            raise UsageError(
+                f"entry point `{point.name}` of `{ENTRY_POINTS}`: no module `{point.module}`\n"
+                "  remedy: reinstall the package that declares it"
+            )
+        folders.extend(Path(place) for place in places)
+    return folders

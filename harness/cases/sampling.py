@@ -1,0 +1,349 @@
+"""From a case to a `Sample`: declared numbers or seeded draws, rounded to the dtype.
+
+A draw depends on the seed, the case's name, the size and the point alone, never on the order of a
+run, so that one cell can be repeated by itself. Numbers are rounded to the dtype first, and so every
+method sees the same ones. This module runs the case's Python (`inputs`, and `forward` once on numpy
+to learn the shapes of outputs and intermediates).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import array_api_compat.numpy as array_numpy
+import numpy as np
+
+from harness import printed, trees
+from harness.cases.case import Case
+from harness.cases.document import Path_
+from harness.cases.schema import Leaf, Point
+from harness.errors import CaseError, did_you_mean
+from harness.model import Array, Sample
+from harness.namespace import Namespace
+
+NUMPY = Namespace("numpy", array_numpy)
+
+
+def rng_for(seed: int, *parts: str) -> np.random.Generator:
+    """A generator that depends on the seed and the texts alone."""
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest, dtype=np.uint32).tolist()])
+
+
+def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) -> Sample:
+    """The sample of `case` at a declared point or a random one (`draw0`, `draw1`, ...).
+
+    Raises CaseError for a point whose numbers do not fit the declared shapes or domains, and
+    whatever the case's own code raises.
+    """
+    declared = case.declared.points.get(point, Point())
+    rng = rng_for(seed, case.name, size, point)
+    numbers = _numbers(case, declared, point)
+    sizes = dict(case.declared.sizes.get(declared.size or size, {}))
+    sizes.update(_solve_sizes(case, numbers, point))
+    supplied = (
+        dict(case.program.functions["inputs"](rng, **sizes)) if case.supplies_inputs else {}
+    )
+    inputs: dict[str, Any] = {}
+    for name in case.code.forward.parameters:
+        spec = case.declared.inputs.get(name)
+        if spec is None and name not in supplied:
+            raise _unsupplied(case, name)
+        tree = supplied[name] if name in supplied and _is_supplied(spec) else None
+        inputs[name] = _leaf_arrays(case, name, spec, tree, numbers, sizes, rng, dtype)
+    leaves = trees.flatten(inputs)
+    unused = [path for path in numbers if path not in leaves]
+    if unused:
+        raise case.document.error(
+            ("points", point, "inputs", unused[0].split(".")[0]),
+            f"`{unused[0]}` is no leaf; {did_you_mean(unused[0], leaves)}",
+        )
+    differentiable = tuple(
+        path
+        for path, leaf in leaves.items()
+        if np.issubdtype(leaf.dtype, np.floating) and _differentiable(case, path)
+    )
+    domains = {
+        path: (float(leaf.domain[0]), float(leaf.domain[1]))
+        for path, leaf in case.leaves.items()
+        if leaf.domain is not None and path in differentiable
+    }
+    sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
+    trace = case.program.forward(NUMPY, inputs)
+    rounded = np.dtype(dtype)
+    cotangents = []
+    for name, output in zip(case.code.forward.returns, trace.outputs, strict=True):
+        shape = np.shape(output)
+        if point in case.declared.points:
+            cotangents.append(_cotangent(case, declared, point, name, shape).astype(rounded))
+        else:
+            cotangents.append(np.asarray(rng.standard_normal(shape)).astype(rounded))
+    shapes = {
+        name: np.shape(trace.saved[name])
+        for name in case.code.intermediates
+        if name in trace.saved
+        and isinstance(trace.saved[name], np.ndarray | np.floating)
+        and np.issubdtype(trace.saved[name].dtype, np.floating)
+    }
+    return replace(sample, cotangents=tuple(cotangents), intermediates=shapes)
+
+
+def check_points(case: Case) -> None:
+    """Check the numbers of every declared point without running the case's code.
+
+    Raises CaseError for numbers that fit neither the declared shape nor the declared domain.
+    """
+    for name, point in case.declared.points.items():
+        _solve_sizes(case, _numbers(case, point, name), name)
+
+
+def printed_spread(case: Case, point: str) -> dict[str, Array]:
+    """Path -> half a unit of the last digit of each number that the point prints (quoted ones)."""
+    found = {}
+    for path, node in _point_leaves(case, case.declared.points[point]).items():
+        _, half = printed.to_arrays(node)
+        if np.any(half):
+            found[path] = half
+    return found
+
+
+def _point_leaves(case: Case, point: Point) -> dict[str, Any]:
+    """Path -> nested list of numbers at a point; lists are data where the declared leaf is."""
+    found: dict[str, Any] = {}
+
+    def walk(path: str, node: Any) -> None:
+        if path not in case.leaves and isinstance(node, Mapping):
+            for key, child in node.items():
+                walk(f"{path}.{key}", child)
+        elif path not in case.leaves and isinstance(node, list) and _container(case, path):
+            for index, child in enumerate(node):
+                walk(f"{path}.{index}", child)
+        else:
+            found[path] = node
+
+    for name, node in point.inputs.items():
+        walk(name, node)
+    return found
+
+
+def _container(case: Case, path: str) -> bool:
+    return any(leaf.startswith(f"{path}.") for leaf in case.leaves)
+
+
+def _at(case: Case, point: str, path: str) -> Path_:
+    location = tuple(int(part) if part.isdigit() else part for part in path.split("."))
+    return ("points", point, "inputs", *location)
+
+
+def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
+    """Path -> float64 numbers given at a point, checked against the declared domain."""
+    found = {}
+    for path, node in _point_leaves(case, declared).items():
+        at = _at(case, point, path)
+        try:
+            values, _ = printed.to_arrays(node)
+        except (ValueError, TypeError):
+            raise case.document.error(
+                at, f"`{path}` is no array of numbers", "give nested lists of equal length"
+            ) from None
+        leaf = case.leaves.get(path)
+        if leaf is not None and leaf.domain is not None:
+            low, high = leaf.domain
+            outside = ~((values >= low) & (values <= high))
+            if np.any(outside):
+                index = np.unravel_index(int(np.argmax(outside)), values.shape)
+                raise case.document.error(
+                    at,
+                    f"`{path}` is {values[index]:g}{_index(index)}, outside its domain "
+                    f"[{low:g}, {high:g}]",
+                    "move the point, or widen the domain",
+                )
+        found[path] = values
+    return found
+
+
+def _index(index: tuple[Any, ...]) -> str:
+    return " at [" + ", ".join(str(int(i)) for i in index) + "]" if index else ""
+
+
+def _solve_sizes(case: Case, numbers: Mapping[str, Array], point: str) -> dict[str, int]:
+    """The named dimensions that the shapes of a point's numbers imply."""
+    sizes: dict[str, int] = {}
+    for path, values in numbers.items():
+        leaf = case.leaves.get(path)
+        if leaf is None or leaf.shape is None:
+            continue
+        fits = len(leaf.shape) == values.ndim and all(
+            sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
+            for want, have in zip(leaf.shape, values.shape, strict=True)
+        )
+        if not fits:
+            known = f" with {sizes}" if sizes else ""
+            raise case.document.error(
+                _at(case, point, path),
+                f"`{path}` has shape {list(values.shape)}, declared is "
+                f"[{', '.join(map(str, leaf.shape))}]{known}",
+                "mend the numbers or the declared shape",
+            )
+    return sizes
+
+
+def _is_supplied(spec: Any) -> bool:
+    """Whether `inputs(rng)` may supply an input: it is undeclared, or some leaf has no data."""
+    if spec is None:
+        return True
+    if isinstance(spec, Leaf):
+        return spec.shape is None and spec.value is None
+    children = spec.values() if isinstance(spec, Mapping) else spec
+    return any(_is_supplied(child) for child in children)
+
+
+def _unsupplied(case: Case, name: str) -> CaseError:
+    return CaseError(
+        f"`inputs` returned no `{name}`, and `{case.name}.yaml` gives it no data",
+        file=case.code.file,
+        remedy=f"return `{name}` from `inputs`, or give it a `shape` in the YAML",
+    )
+
+
+def _leaf_arrays(
+    case: Case,
+    path: str,
+    spec: Any,
+    supplied: Any,
+    numbers: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    rng: np.random.Generator,
+    dtype: str,
+) -> Any:
+    """The tree of arrays below `path`: a point's numbers first, then `inputs`, then the YAML."""
+    if isinstance(spec, Mapping):
+        return {
+            key: _leaf_arrays(
+                case, f"{path}.{key}", child, _child(supplied, key), numbers, sizes, rng, dtype
+            )
+            for key, child in spec.items()
+        }
+    if isinstance(spec, list):
+        return [
+            _leaf_arrays(
+                case, f"{path}.{i}", child, _child(supplied, i), numbers, sizes, rng, dtype
+            )
+            for i, child in enumerate(spec)
+        ]
+    integer = spec is not None and spec.draw == "integers"
+    if supplied is not None:
+        return trees.map_with_path(
+            lambda below, leaf: _round(
+                numbers.get(f"{path}.{below}" if below else path, leaf), dtype, False
+            ),
+            supplied,
+        )
+    if path in numbers:
+        values = numbers[path]
+    elif spec.value is not None:
+        values, _ = printed.to_arrays(spec.value)
+    elif spec.shape is not None:
+        shape = tuple(sizes[each] if isinstance(each, str) else each for each in spec.shape)
+        values = _draw(case, path, spec, shape, rng)
+    else:
+        raise _unsupplied(case, path)
+    result = _round(values, dtype, integer)
+    if spec.domain is not None and not integer:
+        result = _clip(result, spec.domain)
+    return result
+
+
+def _child(supplied: Any, key: Any) -> Any:
+    if isinstance(supplied, Mapping):
+        return supplied.get(key)
+    if isinstance(supplied, list | tuple):
+        return supplied[key] if key < len(supplied) else None
+    return None
+
+
+def _round(values: Any, dtype: str, integer: bool) -> Array:
+    """Floats rounded to `dtype`; integers and booleans keep their kind."""
+    array = np.asarray(values)
+    if integer:
+        return array.astype(np.int64)
+    return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array.copy()
+
+
+def _clip(values: Array, domain: tuple[float, float]) -> Array:
+    """Undo what rounding to a narrow dtype may do: push a number out of its domain."""
+    kind = values.dtype.type
+    low, high = kind(domain[0]), kind(domain[1])
+    low = np.nextafter(low, kind(np.inf)) if low < domain[0] else low
+    high = np.nextafter(high, kind(-np.inf)) if high > domain[1] else high
+    return np.asarray(np.clip(values, low, high))
+
+
+def _draw(
+    case: Case, path: str, leaf: Leaf, shape: tuple[int, ...], rng: np.random.Generator
+) -> Array:
+    low, high = leaf.domain or (-np.inf, np.inf)
+    finite = bool(np.isfinite(low) and np.isfinite(high))
+    kind = leaf.draw or ("uniform" if finite else "normal")
+    if kind == "uniform":
+        if not finite:
+            raise case.document.error(
+                ("inputs", *path.split(".")), f"`{path}`: `draw: uniform` needs a finite `domain`"
+            )
+        return rng.uniform(low, high, shape)
+    if kind == "integers":
+        return rng.integers(int(low), int(high), shape, endpoint=True)
+    if kind == "simplex":
+        return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
+    if kind in ("spd", "orthogonal"):
+        if len(shape) < 2 or shape[-1] != shape[-2]:
+            raise case.document.error(
+                ("inputs", *path.split(".")), f"`{path}`: `draw: {kind}` needs a square shape"
+            )
+        orthogonal = np.linalg.qr(rng.standard_normal(shape))[0]
+        if kind == "orthogonal":
+            return np.asarray(orthogonal)
+        # Eigenvalues between 0.5 and 2: well conditioned, and none equal to another.
+        values = np.sort(rng.uniform(0.5, 2.0, shape[:-1]), axis=-1)
+        return np.asarray((orthogonal * values[..., None, :]) @ np.swapaxes(orthogonal, -1, -2))
+    values = rng.standard_normal(shape)
+    if np.isfinite(low) and not np.isfinite(high):
+        return np.asarray(low + np.abs(values))
+    if np.isfinite(high) and not np.isfinite(low):
+        return np.asarray(high - np.abs(values))
+    for _ in range(100):
+        outside = (values < low) | (values > high)
+        if not np.any(outside):
+            break
+        values = np.where(outside, rng.standard_normal(shape), values)
+    return np.asarray(np.clip(values, low, high))
+
+
+def _differentiable(case: Case, path: str) -> bool:
+    """A leaf is differentiable unless it, or the declared leaf that encloses it, says otherwise."""
+    while path:
+        if path in case.leaves:
+            return case.leaves[path].differentiable
+        path = path.rpartition(".")[0]
+    return True
+
+
+def _cotangent(
+    case: Case, declared: Point, point: str, output: str, shape: tuple[int, ...]
+) -> Array:
+    given = declared.cotangent
+    if isinstance(given, Mapping):
+        given = given.get(output)
+    if given is None:
+        return np.ones(shape)
+    values, _ = printed.to_arrays(given)
+    if values.shape != shape:
+        raise case.document.error(
+            ("points", point, "cotangent"),
+            f"the cotangent of `{output}` has shape {list(values.shape)}, the output "
+            f"{list(shape)}",
+        )
+    return values

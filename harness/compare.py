@@ -1,0 +1,196 @@
+"""A number against its reference: how far off, and whether that is good.
+
+One rule for every method and quantity. What is not an array of the right shape and dtype with
+finite numbers is a `fail` before anything is subtracted: nothing is coerced, and NaN never equals
+NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness.model import Array, Status, dtype_digits, unit_roundoff
+
+#: Relative tolerance where a case declares none. A correct method stays two orders below it on
+#: every built-in case (benchmarks/tolerance.py prints by how much).
+DEFAULT_RTOL = {"float64": 1e-10, "float32": 1e-4}
+
+#: Cancellation: an element far smaller than its neighbours is only as good as they are. In units
+#: of u times the largest element of the quantity.
+NEIGHBOURS = 64.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a quantity is judged by.
+
+    `value` is float64. `uncertainty` bounds its absolute error elementwise; `sampled` lists the
+    flat indices of the elements that are known, None for all of them.
+    """
+
+    value: Array
+    source: str
+    uncertainty: Array | None = None
+    sampled: Array | None = None
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """|got - expected| <= atol + rtol |expected|; `None` stands for the default of the dtype,
+    which allows for cancellation besides."""
+
+    rtol: float | None = None
+    atol: float = 0.0
+
+    def array(self, expected: Array, dtype: str) -> Array:
+        """The absolute tolerance of each element."""
+        magnitude = np.abs(expected)
+        if self.rtol is not None:
+            return np.asarray(self.atol + self.rtol * magnitude)
+        finite = magnitude[np.isfinite(magnitude)]
+        largest = float(finite.max()) if finite.size else 0.0
+        slack = NEIGHBOURS * unit_roundoff(dtype) * largest
+        return np.asarray(DEFAULT_RTOL[dtype] * magnitude + slack)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Status and measures of one comparison; the fields of the same names in `Row`."""
+
+    status: str
+    max_abs_error: float = float("nan")
+    max_rel_error: float = float("nan")
+    max_ulp_error: float = float("nan")
+    digits: float = float("nan")
+    error_over_tolerance: float = float("nan")
+    worst_index: str = ""
+    got: str = ""
+    expected: str = ""
+    detail: str = ""
+    tolerance: float = field(default=float("nan"), compare=False)
+
+    def measures(self) -> dict[str, Any]:
+        """The fields that a row takes over."""
+        return {
+            name: getattr(self, name)
+            for name in (
+                "status", "max_abs_error", "max_rel_error", "max_ulp_error", "digits",
+                "error_over_tolerance", "worst_index", "got", "expected",
+            )
+        }
+
+
+def judge(
+    got: Array | None,
+    truth: Truth,
+    tolerance: Tolerance,
+    dtype: str,
+    *,
+    uncertainty: Array | None = None,
+    sampled: Array | None = None,
+    allowance: Array | float = 0.0,
+) -> Verdict:
+    """Compare one array with its truth.
+
+    `uncertainty` and `sampled` describe `got` as they do for a Truth. `allowance` is added to the
+    tolerance: the half unit of a printed digit, say.
+    """
+    expected = np.asarray(truth.value)
+    if got is None:
+        return Verdict(Status.FAIL, detail="missing: the method returned no such gradient")
+    if got.shape != expected.shape:
+        return Verdict(
+            Status.FAIL,
+            got=f"shape {list(got.shape)}",
+            expected=f"shape {list(expected.shape)}",
+            detail=f"wrong shape: got {list(got.shape)}, expected {list(expected.shape)}",
+        )
+    if got.dtype != np.dtype(dtype):
+        return Verdict(
+            Status.FAIL,
+            got=str(got.dtype),
+            expected=dtype,
+            detail=f"wrong dtype: got {got.dtype}, expected {dtype}",
+        )
+    allowed = np.broadcast_to(
+        tolerance.array(expected, dtype) + allowance, expected.shape
+    ) + sum(each for each in (uncertainty, truth.uncertainty) if each is not None)
+    indices = _known(expected.size, sampled, truth.sampled)
+    got_flat = got.astype(np.float64).ravel()[indices]
+    want_flat = expected.astype(np.float64).ravel()[indices]
+    allowed_flat = np.asarray(allowed, dtype=np.float64).ravel()[indices]
+    if indices.size == 0:
+        return Verdict(Status.PASS, 0.0, 0.0, 0.0, dtype_digits(dtype), 0.0)
+    return _measure(got_flat, want_flat, allowed_flat, indices, expected.shape, dtype)
+
+
+def _known(size: int, *sampled: Array | None) -> Array:
+    """Flat indices that every side knows."""
+    indices = np.arange(size)
+    for each in sampled:
+        if each is not None:
+            indices = np.intersect1d(indices, each)
+    return indices
+
+
+def _measure(
+    got: Array,
+    expected: Array,
+    allowed: Array,
+    indices: Array,
+    shape: tuple[int, ...],
+    dtype: str,
+) -> Verdict:
+    with np.errstate(all="ignore"):
+        same_infinity = np.isinf(expected) & (got == expected)
+        error = np.where(same_infinity, 0.0, np.abs(got - expected))
+        relative = np.where(error == 0, 0.0, error / np.abs(expected))
+        normal = np.maximum(np.abs(expected), float(np.finfo(dtype).tiny)).astype(dtype)
+        ulps = np.where(error == 0, 0.0, error / np.spacing(normal).astype(np.float64))
+        ratio = np.where(error == 0, 0.0, error / allowed)
+    undefined = ~np.isfinite(error)
+    ratio = np.where(undefined, np.inf, ratio)
+    worst = int(np.argmax(ratio))
+    index = tuple(int(i) for i in np.unravel_index(int(indices[worst]), shape))
+    full = dtype_digits(dtype)
+    with np.errstate(divide="ignore"):
+        correct = -np.log10(relative[worst]) if relative[worst] > 0 else full
+    digits = 0.0 if undefined[worst] else float(np.clip(correct, 0.0, full)) + 0.0
+    detail = ""
+    if undefined[worst]:
+        status = Status.FAIL
+        detail = "not finite where the reference is"
+        if not np.isfinite(expected[worst]):
+            detail = "the reference is not finite here"
+    elif ratio[worst] <= 1:
+        status = Status.PASS
+    else:
+        bad = ratio > 1
+        half = bool(np.all(relative[bad] <= 10 ** (-full / 2)))
+        status = Status.IMPRECISE if half else Status.FAIL
+    return Verdict(
+        status,
+        _largest(error),
+        _largest(relative),
+        _largest(ulps),
+        digits,
+        float(ratio[worst]),
+        "[" + ", ".join(map(str, index)) + "]" if index else "",
+        _number(got[worst], dtype),
+        repr(float(expected[worst])),
+        detail,
+        float(allowed[worst]),
+    )
+
+
+def _largest(values: Array) -> float:
+    """The maximum, NaN where any element is."""
+    return float(np.max(values)) if values.size else 0.0
+
+
+def _number(value: float, dtype: str) -> str:
+    """The shortest text that gives the number back in its dtype."""
+    return str(np.dtype(dtype).type(value))

@@ -1,0 +1,133 @@
+"""What a run is asked for, and the list of cells that this means. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import backends
+from harness.cases.case import Case
+from harness.cases.sampling import check_points
+from harness.errors import UsageError, did_you_mean
+from harness.model import DTYPES, MODES
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of a run. Empty `backends` means all of them, `points` all declared ones and
+    `draws` random ones; `step` fixes the step of the numeric method."""
+
+    backends: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float64",)
+    modes: tuple[str, ...] = MODES
+    points: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ("default",)
+    seed: int = 0
+    draws: int = 3
+    step: float | None = None
+    intermediates: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one sample: the unit of work. `training` follows a whole trajectory."""
+
+    case: str
+    point: str
+    size: str
+    dtype: str
+    backend: str
+    training: bool = False
+
+
+def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
+    """Every cell of a run, methods of one sample next to each other.
+
+    Raises UsageError for an unknown backend, dtype, mode, point or size, or when there is no cell
+    at all; CaseError for a declared point whose numbers do not fit.
+    """
+    _check(request.dtypes, DTYPES, "dtype")
+    _check(request.modes, MODES, "mode")
+    for label in request.backends:
+        backends.parse_label(label)
+    drawn = tuple(f"draw{index}" for index in range(request.draws))
+    declared = {point for case in cases for point in case.declared.points}
+    _check(request.points, {*declared, *drawn}, "point")
+    sizes = {size for case in cases for size in _sizes(case)}
+    _check(request.sizes, sizes, "size")
+    found: list[Cell] = []
+    for case in cases:
+        check_points(case)
+        _check_gaps(case)
+        for point, size in _samples(case, request, drawn):
+            for dtype in request.dtypes:
+                for label in labels(case, request):
+                    if set(request.modes) & {"value", "vjp"}:
+                        found.append(Cell(case.name, point, size, dtype, label))
+        if case.declared.training is not None and "train" in request.modes:
+            found.extend(_training_cells(case, request))
+    if not found:
+        raise UsageError(
+            "nothing to compare: no case has such points, sizes, modes and methods\n"
+            "  remedy: `harness list` shows what there is"
+        )
+    return found
+
+
+def labels(case: Case, request: Request) -> tuple[str, ...]:
+    """The methods of a case: those asked for, or every backend and each `native_<backend>`."""
+    if request.backends:
+        return request.backends
+    found = []
+    for name in backends.names():
+        if name != "manual" or case.code.backward is not None:
+            found.append(name)
+        if name in case.code.natives:
+            found.append(f"{name}:native")
+    return tuple(found)
+
+
+def _training_cells(case: Case, request: Request) -> list[Cell]:
+    """Trajectories start from the first random draw, in float64: an accident of rounding in
+    float32 would say nothing after thousands of steps."""
+    if "float64" not in request.dtypes or (request.points and "draw0" not in request.points):
+        return []
+    return [
+        Cell(case.name, "draw0", size, "float64", label, training=True)
+        for size in request.sizes
+        if size in _sizes(case)
+        for label in labels(case, request)
+        if not label.endswith(":native")
+    ]
+
+
+def _samples(
+    case: Case, request: Request, drawn: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Points with their sizes. A declared point brings its own numbers, so it is run once, with
+    the default size; a random one is drawn for each size asked for."""
+    found = []
+    if "default" in request.sizes:
+        found = [(point, "declared") for point in case.declared.points]
+    found += [(point, size) for size in request.sizes if size in _sizes(case) for point in drawn]
+    return [pair for pair in found if not request.points or pair[0] in request.points]
+
+
+def _sizes(case: Case) -> set[str]:
+    return set(case.declared.sizes) | {"default"}
+
+
+def _check(asked: Sequence[str], valid: Sequence[str] | set[str], what: str) -> None:
+    for name in asked:
+        if name not in valid:
+            raise UsageError(f"no {what} `{name}`; {did_you_mean(name, valid)}")
+
+
+def _check_gaps(case: Case) -> None:
+    for index, gap in enumerate(case.declared.known):
+        name = gap.backend.partition(":")[0]
+        if name not in backends.names():
+            raise case.document.error(
+                ("known", index, "backend"),
+                f"no backend `{name}`; {did_you_mean(name, backends.names())}",
+            )

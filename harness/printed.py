@@ -1,0 +1,44 @@
+"""Numbers as a source printed them: "0.26" stands for anything that rounds to it.
+
+A printed number carries its own tolerance, half a unit of its last digit. That is why expectations
+are quoted in YAML: 24.9989554697 read as a float would forget how many digits were printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from harness.model import Array
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def is_number(text: str) -> bool:
+    """Whether `text` is a finite decimal number as a program prints it ("0.", "-9.57e-03")."""
+    return _NUMBER.fullmatch(text.strip()) is not None
+
+
+def half_unit(text: str) -> float:
+    """Half a unit of the last printed digit: 0.005 for "0.26", 0.05 for "12.0", 0.5 for "12."."""
+    exponent = Decimal(text.strip()).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return 0.5 * 10.0**exponent
+
+
+def to_arrays(numbers: Any) -> tuple[Array, Array]:
+    """Float64 values of a nested list, and the half unit of each: zero for an unquoted number."""
+    return _convert(numbers, float), _convert(
+        numbers, lambda leaf: half_unit(leaf) if isinstance(leaf, str) else 0.0
+    )
+
+
+def _convert(numbers: Any, convert: Callable[[Any], float]) -> Array:
+    def walk(node: Any) -> Any:
+        return [walk(each) for each in node] if isinstance(node, list) else convert(node)
+
+    return np.array(walk(numbers), dtype=np.float64)

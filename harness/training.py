@@ -1,0 +1,89 @@
+"""Trajectory cases: train with each method's gradients and compare where they end.
+
+A gradient that is wrong in the tenth digit passes most checks; ten thousand steps with it do not
+end at the same place. The update rules are numpy, the same for all, so that only the gradients
+differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from harness import trees
+from harness.cases.case import Case
+from harness.cases.schema import Training
+from harness.model import Array, Sample
+
+Gradient = Callable[[list[Array]], list[Array]]
+
+
+def steps_of(case: Case, size: str) -> int:
+    """The number of steps, which may be the name of a size."""
+    training = case.declared.training
+    assert training is not None
+    if isinstance(training.steps, int):
+        return training.steps
+    return case.declared.sizes[size][training.steps]
+
+
+def sample_for(case: Case, sample: Sample) -> Sample:
+    """The sample with only the trained input differentiable and a cotangent of one: the loss."""
+    from dataclasses import replace
+
+    training = case.declared.training
+    assert training is not None
+    trained = tuple(
+        path
+        for path in sample.differentiable
+        if path == training.of or path.startswith(f"{training.of}.")
+    )
+    ones = tuple(np.ones_like(cotangent) for cotangent in sample.cotangents)
+    return replace(sample, differentiable=trained, cotangents=ones)
+
+
+def descend(gradient: Gradient, start: list[Array], training: Training, steps: int) -> list[Array]:
+    """The parameters after `steps` updates with `gradient`.
+
+    gradient_descent: x <- x - step_size g.
+    momentum: v <- mass v - (1 - mass) g; x <- x + step_size v (v starts at zero).
+    """
+    parameters = [array.copy() for array in start]
+    if training.optimizer == "gradient_descent":
+        for _ in range(steps):
+            slopes = gradient(parameters)
+            parameters = [
+                x - training.step_size * g for x, g in zip(parameters, slopes, strict=True)
+            ]
+        return parameters
+    velocity = [np.zeros_like(array) for array in start]
+    for _ in range(steps):
+        slopes = gradient(parameters)
+        velocity = [
+            training.mass * v - (1 - training.mass) * g
+            for v, g in zip(velocity, slopes, strict=True)
+        ]
+        parameters = [x + training.step_size * v for x, v in zip(parameters, velocity, strict=True)]
+    return parameters
+
+
+def closed_form(case: Case, sample: Sample, steps: int) -> dict[str, Array] | None:
+    """Leaf path -> the exact parameters after `steps`, where the case's Python can say them."""
+    training = case.declared.training
+    assert training is not None
+    function = case.program.functions.get("closed_form")
+    if function is None:
+        return None
+    from harness.cases.sampling import NUMPY
+
+    given: dict[str, Any] = {
+        "xp": NUMPY, "steps": steps, "step_size": training.step_size, **sample.inputs
+    }
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    result = function(**{name: given[name] for name in names})
+    return {
+        f"{training.of}.{path}" if path else training.of: np.asarray(leaf, dtype=np.float64)
+        for path, leaf in trees.flatten(result).items()
+    }
