@@ -53,7 +53,7 @@ class Tolerance:
         finite = magnitude[np.isfinite(magnitude)]
         largest = float(finite.max()) if finite.size else 0.0
         slack = NEIGHBOURS * unit_roundoff(dtype) * largest
-        return np.asarray(DEFAULT_RTOL[dtype] * magnitude + slack)
+        return np.asarray(self.atol + DEFAULT_RTOL[dtype] * magnitude + slack)
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,15 @@ class Verdict:
         return {
             name: getattr(self, name)
             for name in (
-                "status", "max_abs_error", "max_rel_error", "max_ulp_error", "digits",
-                "error_over_tolerance", "worst_index", "got", "expected",
+                "status",
+                "max_abs_error",
+                "max_rel_error",
+                "max_ulp_error",
+                "digits",
+                "error_over_tolerance",
+                "worst_index",
+                "got",
+                "expected",
             )
         }
 
@@ -115,9 +122,9 @@ def judge(
             expected=dtype,
             detail=f"wrong dtype: got {got.dtype}, expected {dtype}",
         )
-    allowed = np.broadcast_to(
-        tolerance.array(expected, dtype) + allowance, expected.shape
-    ) + sum(each for each in (uncertainty, truth.uncertainty) if each is not None)
+    allowed = np.broadcast_to(tolerance.array(expected, dtype) + allowance, expected.shape) + sum(
+        each for each in (uncertainty, truth.uncertainty) if each is not None
+    )
     indices = _known(expected.size, sampled, truth.sampled)
     got_flat = got.astype(np.float64).ravel()[indices]
     want_flat = expected.astype(np.float64).ravel()[indices]

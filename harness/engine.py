@@ -23,7 +23,7 @@ from harness.cases.schema import Expectation, Gap, Point
 from harness.compare import DEFAULT_RTOL, Tolerance, Truth, Verdict, judge
 from harness.errors import CaseError, HarnessError, Unsupported
 from harness.evidence import Evidence
-from harness.model import Array, Gradients, Row, Sample, Status
+from harness.model import Array, Gradients, Row, Sample, Status, unit_roundoff
 from harness.plan import Cell, Request
 from harness.staging import fault_line
 
@@ -40,7 +40,7 @@ class Engine:
         self.request = request or Request()
         self._backends: dict[str, Backend] = {}
         self._subjects: OrderedDict[tuple[str, str, str, str], _Subject] = OrderedDict()
-        self._trajectories: dict[tuple[str, str, str], list[Array]] = {}
+        self._trajectories: dict[tuple[str, str, str, float], list[Array]] = {}
 
     def run(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, list[Row]]]:
         """The rows of each cell, in turn."""
@@ -53,6 +53,10 @@ class Engine:
         judge_ = _CellJudge(case, cell, self)
         rows = judge_.rows()
         return [_declared(row, case.declared.known, judge_.raised) for row in rows]
+
+    def gradients(self, cell: Cell) -> Gradients:
+        """The bare result of a cell, not judged; raises what the case or the method raises."""
+        return _CellJudge(self.cases[cell.case], cell, self).compute(gradient=True)
 
     def backend(self, label: str) -> Backend:
         """The one instance of a backend that this engine uses."""
@@ -73,16 +77,22 @@ class Engine:
         self._subjects.move_to_end(key)
         return self._subjects[key]
 
-    def trajectory(self, case: Case, sample: Sample, label: str, size: str) -> list[Array]:
-        """The final parameters of a training run with one method's gradients."""
-        key = (case.name, size, label)
+    def trajectory(self, cell: Cell, label: str, noise: float = 0.0) -> list[Array]:
+        """The final parameters of a training run with one method's gradients.
+
+        `noise` multiplies every gradient by 1 + noise or 1 - noise at random, to learn how much
+        errors of that size move the end of the run.
+        """
+        key = (cell.case, cell.size, label, noise)
         if key not in self._trajectories:
-            declared = case.declared.training
-            assert declared is not None
-            subject = training.sample_for(case, sample)
+            case = self.cases[cell.case]
+            subject = training.sample_for(case, self.subject(cell).sample)
             gradient = self.backend(label).gradient_function(case.program, subject)
             self._trajectories[key] = training.descend(
-                gradient, trees.variables(subject), declared, training.steps_of(case, size)
+                training.noisy(gradient, noise) if noise else gradient,
+                trees.variables(subject),
+                training.declared(case),
+                training.steps_of(case, cell.size),
             )
         return self._trajectories[key]
 
@@ -160,15 +170,15 @@ class _CellJudge:
     def _gradient_rows(self) -> list[Row]:
         sample = self._subject.sample
         if "vjp" not in self._modes:
-            return self._value_rows(self._compute(gradient=False))
+            return self._value_rows(self.compute(gradient=False))
         try:
-            found = self._compute(gradient=True)
+            found = self.compute(gradient=True)
         except Exception as error:
             # A method without this derivative may still have the value.
             rows = self._explained(("vjp",), error)
             if "value" in self._modes:
                 try:
-                    rows = self._value_rows(self._compute(gradient=False)) + rows
+                    rows = self._value_rows(self.compute(gradient=False)) + rows
                 except Exception as second:
                     rows = self._explained(("value",), second) + rows
             return rows
@@ -182,7 +192,7 @@ class _CellJudge:
             rows.extend(self._expectation_rows(expectation, found))
         return rows
 
-    def _compute(self, *, gradient: bool, step: float | None = None) -> Gradients:
+    def compute(self, *, gradient: bool, step: float | None = None) -> Gradients:
         """Run the method on its own copy of the sample, and make sure it left the copy alone."""
         label = self.cell.backend
         if label.endswith(":native") and label.partition(":")[0] not in self.case.code.natives:
@@ -225,7 +235,7 @@ class _CellJudge:
             return []
         note = ""
         if expectation.step is not None:
-            found = self._compute(gradient=True, step=expectation.step)
+            found = self.compute(gradient=True, step=expectation.step)
             note = f"step {expectation.step:g}"
         rows = []
         values: list[tuple[str, str, Any]] = list(_by_output(self.case, expectation.value))
@@ -257,28 +267,43 @@ class _CellJudge:
         return rows
 
     def _training_rows(self) -> list[Row]:
-        declared = self.case.declared.training
-        assert declared is not None
-        sample = self._subject.sample
-        subject = training.sample_for(self.case, sample)
-        steps = training.steps_of(self.case, self.cell.size)
-        label = self.cell.backend
-        other = "numeric" if label == "manual" or self.case.code.backward is None else "manual"
-        final = self.engine.trajectory(self.case, sample, label, self.cell.size)
-        judges = [(other, self.engine.trajectory(self.case, sample, other, self.cell.size))]
-        exact = training.closed_form(self.case, sample, steps)
+        """The end of the run against that of the hand-written backward (of numeric differences for
+        the backward itself), and against the closed form where there is one."""
+        cell, engine = self.cell, self.engine
+        subject = training.sample_for(self.case, self._subject.sample)
+        steps = training.steps_of(self.case, cell.size)
+        has_backward = self.case.code.backward is not None
+        main = "manual" if has_backward else "numeric"
+        other = "numeric" if cell.backend == main else main
+        approximate = {cell.backend, other} & {"numeric"}
+        noise = training.NUMERIC_NOISE if approximate else unit_roundoff(cell.dtype)
+        final = engine.trajectory(cell, cell.backend)
+        calm, shaken = engine.trajectory(cell, main), engine.trajectory(cell, main, noise)
+        judges = [(other, engine.trajectory(cell, other))]
+        exact = training.closed_form(self.case, self._subject.sample, steps)
         if exact is not None:
             judges.append(("closed form", [exact[path] for path in subject.differentiable]))
         rows = []
         for source, expected in judges:
-            for path, got, want in zip(subject.differentiable, final, expected, strict=True):
-                largest = float(np.max(np.abs(want))) if want.size else 0.0
-                bounds = declared.tolerance
-                tolerance = Tolerance(0.0, bounds.atol + bounds.rtol * largest)
-                verdict = judge(got, Truth(want, source), tolerance, self.cell.dtype)
-                prefix = "expect " if source == "closed form" else ""
-                quantity = f"{prefix}{path} after {steps} steps"
-                rows.append(self._row("train", quantity, verdict, source, None))
+            for index, path in enumerate(subject.differentiable):
+                moved = float(np.max(np.abs(shaken[index] - calm[index]), initial=0.0))
+                allowance = training.FACTOR * moved + training.floor(expected[index], steps)
+                verdict = judge(
+                    final[index],
+                    Truth(expected[index], source),
+                    Tolerance(0.0),
+                    cell.dtype,
+                    allowance=allowance,
+                )
+                detail = f"gradient errors of {noise:.1g} move it by up to {moved:.1g}"
+                if allowance > training.CHAOTIC * float(np.max(np.abs(calm[index]), initial=0.0)):
+                    verdict = replace(verdict, status=Status.UNSUPPORTED)
+                    detail = f"chaotic, so nothing can be said: {detail}; choose another `start`"
+                quantity = f"{path} after {steps} steps"
+                if source == "closed form":
+                    quantity = f"expect {quantity}"
+                row = self._row("train", quantity, verdict, source, None)
+                rows.append(replace(row, detail=detail))
         return rows
 
     def _judge(
@@ -290,7 +315,8 @@ class _CellJudge:
         allowance: Array | float = 0.0,
     ) -> Verdict:
         tolerance = (
-            Tolerance(0.0) if truth.source == "printed"
+            Tolerance(0.0)
+            if truth.source == "printed"
             else tolerance_of(self.case, self.cell.dtype)
         )
         return judge(
@@ -309,7 +335,13 @@ class _CellJudge:
         cell = self.cell
         detail = "; ".join(filter(None, (verdict.detail, found.detail if found else "")))
         return Row(
-            cell.case, cell.point, cell.size, cell.dtype, cell.backend, mode, quantity,
+            cell.case,
+            cell.point,
+            cell.size,
+            cell.dtype,
+            cell.backend,
+            mode,
+            quantity,
             **verdict.measures(),
             reference=source,
             seconds=found.seconds if found else float("nan"),
@@ -319,8 +351,17 @@ class _CellJudge:
     def _failed(self, modes: Sequence[str], status: str, detail: str) -> list[Row]:
         cell = self.cell
         return [
-            Row(cell.case, cell.point, cell.size, cell.dtype, cell.backend, mode, "all", status,
-                detail=detail)
+            Row(
+                cell.case,
+                cell.point,
+                cell.size,
+                cell.dtype,
+                cell.backend,
+                mode,
+                "all",
+                status,
+                detail=detail,
+            )
             for mode in modes
         ]
 
@@ -356,8 +397,11 @@ def _declared(row: Row, gaps: Sequence[Gap], raised: BaseException | None) -> Ro
     """A row that a declared gap covers becomes `known`, or `fixed` once it passes."""
     for gap in gaps:
         wanted: list[tuple[str | None, str]] = [
-            (gap.backend, row.backend), (gap.mode, row.mode), (gap.point, row.point),
-            (gap.dtype, row.dtype), (gap.quantity, row.quantity),
+            (gap.backend, row.backend),
+            (gap.mode, row.mode),
+            (gap.point, row.point),
+            (gap.dtype, row.dtype),
+            (gap.quantity, row.quantity),
         ]
         if not all(want is None or want == have for want, have in wanted):
             continue

@@ -1,7 +1,7 @@
 """What a sample's numbers are judged by.
 
-Two opinions that share no derivative rule, both in float64 whatever the dtype of the sample: numeric
-differences, and the hand-written backward. Where they agree, the backward is the reference, being
+Two opinions that share no derivative rule, both in float64 whatever the dtype of the sample:
+numeric differences, and the hand-written backward. Where they agree, the backward is the reference, being
 the more accurate; where they do not, the numeric differences are, so that a wrong backward makes no
 framework look wrong. The backward itself is judged by the numeric differences.
 """
@@ -69,9 +69,7 @@ class Evidence:
             return self.manual.values
         return (
             ManualBackend()
-            .differentiate(
-                self.program, self.sample, gradient=False, intermediates=self._values
-            )
+            .differentiate(self.program, self.sample, gradient=False, intermediates=self._values)
             .values
         )
 
@@ -122,14 +120,12 @@ class Evidence:
         """The backward with each printed number moved up and down by half a unit."""
         if not self._spread or not isinstance(self.manual, Gradients):
             return []
-        pairs = []
-        for path, half in self._spread.items():
-            for index in np.ndindex(half.shape):
-                if half[index]:
-                    pairs.append(
-                        tuple(self._at(path, index, sign * half[index]) for sign in (1, -1))
-                    )
-        return pairs  # type: ignore[return-value]
+        return [
+            (self._at(path, index, float(half[index])), self._at(path, index, -float(half[index])))
+            for path, half in self._spread.items()
+            for index in np.ndindex(half.shape)
+            if half[index]
+        ]
 
     def _at(self, path: str, index: tuple[int, ...], offset: float) -> Gradients:
         def move(here: str, leaf: Array) -> Array:

@@ -52,7 +52,8 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
         backends.parse_label(label)
     drawn = tuple(f"draw{index}" for index in range(request.draws))
     declared = {point for case in cases for point in case.declared.points}
-    _check(request.points, {*declared, *drawn}, "point")
+    starts = {case.declared.training.start for case in cases if case.declared.training}
+    _check(request.points, {*declared, *drawn, *starts}, "point")
     sizes = {size for case in cases for size in _sizes(case)}
     _check(request.sizes, sizes, "size")
     found: list[Cell] = []
@@ -88,12 +89,14 @@ def labels(case: Case, request: Request) -> tuple[str, ...]:
 
 
 def _training_cells(case: Case, request: Request) -> list[Cell]:
-    """Trajectories start from the first random draw, in float64: an accident of rounding in
-    float32 would say nothing after thousands of steps."""
-    if "float64" not in request.dtypes or (request.points and "draw0" not in request.points):
+    """Trajectories run in float64: an accident of rounding in float32 would say nothing after
+    thousands of steps."""
+    assert case.declared.training is not None
+    start = case.declared.training.start
+    if "float64" not in request.dtypes or (request.points and start not in request.points):
         return []
     return [
-        Cell(case.name, "draw0", size, "float64", label, training=True)
+        Cell(case.name, start, size, "float64", label, training=True)
         for size in request.sizes
         if size in _sizes(case)
         for label in labels(case, request)
@@ -101,9 +104,7 @@ def _training_cells(case: Case, request: Request) -> list[Cell]:
     ]
 
 
-def _samples(
-    case: Case, request: Request, drawn: Sequence[str]
-) -> list[tuple[str, str]]:
+def _samples(case: Case, request: Request, drawn: Sequence[str]) -> list[tuple[str, str]]:
     """Points with their sizes. A declared point brings its own numbers, so it is run once, with
     the default size; a random one is drawn for each size asked for."""
     found = []

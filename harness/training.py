@@ -8,22 +8,56 @@ differ.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from harness import trees
 from harness.cases.case import Case
+from harness.cases.sampling import NUMPY
 from harness.cases.schema import Training
 from harness.model import Array, Sample
 
 Gradient = Callable[[list[Array]], list[Array]]
 
+#: Relative error that numeric differences leave in a gradient, generously.
+NUMERIC_NOISE = 1e-8
+#: The end may differ by this many times what one random disturbance of that size did to it.
+FACTOR = 32.0
+#: An allowance beyond this, relative to the largest parameter, would let anything pass.
+CHAOTIC = 1e-3
+
+
+def floor(expected: Array, steps: int) -> float:
+    """What the rounding of the updates themselves may leave after `steps` of them: the square root
+    of their number in ulp of the largest parameter, as a random walk."""
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    return FACTOR * float(np.finfo(expected.dtype).eps) * largest * float(np.sqrt(steps))
+
+
+def noisy(gradient: Gradient, noise: float) -> Gradient:
+    """`gradient` with every element multiplied by 1 + noise or 1 - noise, at random (seeded)."""
+    rng = np.random.default_rng(0)
+
+    def disturbed(parameters: list[Array]) -> list[Array]:
+        return [
+            each * (1 + noise * rng.choice([-1.0, 1.0], each.shape))
+            for each in gradient(parameters)
+        ]
+
+    return disturbed
+
+
+def declared(case: Case) -> Training:
+    """The training block of a case that has one."""
+    assert case.declared.training is not None
+    return case.declared.training
+
 
 def steps_of(case: Case, size: str) -> int:
     """The number of steps, which may be the name of a size."""
-    training = case.declared.training
-    assert training is not None
+    training = declared(case)
     if isinstance(training.steps, int):
         return training.steps
     return case.declared.sizes[size][training.steps]
@@ -31,10 +65,7 @@ def steps_of(case: Case, size: str) -> int:
 
 def sample_for(case: Case, sample: Sample) -> Sample:
     """The sample with only the trained input differentiable and a cotangent of one: the loss."""
-    from dataclasses import replace
-
-    training = case.declared.training
-    assert training is not None
+    training = declared(case)
     trained = tuple(
         path
         for path in sample.differentiable
@@ -71,15 +102,15 @@ def descend(gradient: Gradient, start: list[Array], training: Training, steps: i
 
 def closed_form(case: Case, sample: Sample, steps: int) -> dict[str, Array] | None:
     """Leaf path -> the exact parameters after `steps`, where the case's Python can say them."""
-    training = case.declared.training
-    assert training is not None
+    training = declared(case)
     function = case.program.functions.get("closed_form")
     if function is None:
         return None
-    from harness.cases.sampling import NUMPY
-
     given: dict[str, Any] = {
-        "xp": NUMPY, "steps": steps, "step_size": training.step_size, **sample.inputs
+        "xp": NUMPY,
+        "steps": steps,
+        "step_size": training.step_size,
+        **sample.inputs,
     }
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     result = function(**{name: given[name] for name in names})

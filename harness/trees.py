@@ -56,8 +56,7 @@ def assembler(
     names, leaves, spec = _flatten(sample.inputs)
     wanted = set(sample.differentiable)
     fixed = [
-        None if name in wanted else asarray(leaf)
-        for name, leaf in zip(names, leaves, strict=True)
+        None if name in wanted else asarray(leaf) for name, leaf in zip(names, leaves, strict=True)
     ]
     positions = [names.index(path) for path in sample.differentiable]
 

@@ -8,9 +8,6 @@ reported as unsupported, and everything else must be right.
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
-import warnings
 from typing import Any
 
 import array_api_compat.numpy as numpy_xp
@@ -21,9 +18,10 @@ from harness import trees
 from harness.backends.base import FrameworkBackend
 from harness.errors import Unsupported
 from harness.model import Sample
-from harness.staging import Program, parse
+from harness.source import parse
+from harness.staging import Program
 
-NAMES = ("autograd", "torch", "jax")
+NAMES = ("autograd", "torch", "jax", "tensorflow")
 INSTALLED = tuple(
     name
     for name in NAMES

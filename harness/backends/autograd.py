@@ -148,22 +148,16 @@ def _main(anp: Any) -> dict[str, Any]:
 
     order = notrace_primitive(
         lambda x, axis, descending: (
-            np.flip(
-                x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis
-            )
+            np.flip(x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
             if descending
             else np.argsort(x, axis, kind="stable")
         )
     )
 
-    def argsort(
-        x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
-    ) -> Any:
+    def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
         return order(x, axis, descending)
 
-    def sort(
-        x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
-    ) -> Any:
+    def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
         # Autograd differentiates the sorting of one axis only; the permutation says it for all.
         return take_along_axis(x, order(x, axis, descending), axis=axis)
 
@@ -258,9 +252,7 @@ def _linalg(anp: Any) -> dict[str, Any]:
     """Functions of `xp.linalg`, made of what autograd differentiates."""
     la, main = anp.linalg, _main(anp)
 
-    def vector_norm(
-        x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2
-    ) -> Any:
+    def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
         axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % x.ndim
         chosen = tuple(int(each) for each in axes)
         if ord == 1:

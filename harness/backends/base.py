@@ -178,9 +178,7 @@ class FrameworkBackend(Backend):
         seconds: float,
     ) -> Gradients:
         names = (*program.forward_code.returns, *intermediates)
-        values = {
-            name: self.to_numpy(each) for name, each in zip(names, outputs, strict=True)
-        }
+        values = {name: self.to_numpy(each) for name, each in zip(names, outputs, strict=True)}
         return Gradients(values, seconds=seconds)
 
     def primal(

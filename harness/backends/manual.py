@@ -1,7 +1,7 @@
-"""The hand-written backward on numpy: what the author claims, and what the others are judged by.
+"""The hand-written backward on numpy: what the author claims and the others are judged by.
 
-`backward` gets arrays that it cannot write to. A backward that mutates what it was given works until
-somebody else holds the same array, and no comparison of numbers would show it.
+`backward` gets arrays that it cannot write to. A backward that mutates what it was given works
+until somebody else holds the same array, and no comparison of numbers would show it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class ManualBackend(Backend):
         """
         start = time.perf_counter()
         trace = self._forward(program, sample)
-        values = dict(zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True))
+        values = dict(
+            zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
+        )
         values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
         result = Gradients(values)
         if gradient:

@@ -3,8 +3,8 @@
 A difference quotient is only worth something together with its error, so every element comes with
 one: the truncation error from a second quotient with twice the step, the rounding error from the
 size of the function. The step balances the two, eps**(1/3) times the magnitude of the element
-(Press et al., Numerical Recipes, section 5.7); where that turns out poor, steps for other magnitudes
-are tried and the quotient with the smallest error estimate is kept. No evaluation leaves a declared
+(Press et al., Numerical Recipes, section 5.7); where that turns out poor, steps for other
+magnitudes are tried and the quotient with the smallest error estimate is kept. No evaluation leaves a declared
 domain: at its edge the quotient is one-sided, of the same order.
 """
 
@@ -65,7 +65,9 @@ class NumericBackend(Backend):
         variables = [np.array(array) for array in trees.variables(sample, intermediates)]
         count = len(sample.differentiable)
         trace = program.forward(self.xp, assemble(variables[:count]))
-        values = dict(zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True))
+        values = dict(
+            zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
+        )
         values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
         result = Gradients(values)
         if not gradient:

@@ -117,8 +117,11 @@ def _creation(module: Any) -> dict[str, Any]:
         return create
 
     return {
-        **{name: plain(getattr(module, name)) for name in "empty eye linspace ones zeros".split()},
-        **{name: inferred(getattr(module, name)) for name in "arange asarray full".split()},
+        **{
+            name: plain(getattr(module, name))
+            for name in ["empty", "eye", "linspace", "ones", "zeros"]
+        },
+        **{name: inferred(getattr(module, name)) for name in ["arange", "asarray", "full"]},
     }
 
 

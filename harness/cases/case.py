@@ -16,7 +16,8 @@ from harness.cases import schema
 from harness.cases.document import Document, Path_, read
 from harness.cases.schema import CaseFile, Leaf, Point
 from harness.errors import CaseError, did_you_mean
-from harness.staging import Code, Program, parse
+from harness.source import Code, parse
+from harness.staging import Program
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ def load(yaml_file: Path) -> Case:
 
 
 def _walk(tree: Mapping[str, Any]) -> Iterator[tuple[str, Leaf]]:
-    stack: list[tuple[str, Any]] = [(name, node) for name, node in reversed(tree.items())]
+    stack: list[tuple[str, Any]] = [(name, node) for name, node in reversed(list(tree.items()))]
     while stack:
         path, node = stack.pop()
         if isinstance(node, Leaf):
             yield path, node
             continue
-        items = node.items() if isinstance(node, Mapping) else enumerate(node)
-        stack.extend((f"{path}.{key}", child) for key, child in reversed(list(items)))
+        items = list(node.items() if isinstance(node, Mapping) else enumerate(node))
+        stack.extend((f"{path}.{key}", child) for key, child in reversed(items))
 
 
 def _location(path: str) -> Path_:
@@ -202,7 +203,7 @@ def _check_printed(case: Case, node: Any, at: Path_) -> None:
     elif not schema.is_printed(node):
         quoted = "in quotes, with the digits that the source prints"
         raise case.document.error(
-            at, f"`{node}` is no printed number", f"write the number {quoted}: \"0.26\""
+            at, f"`{node}` is no printed number", f'write the number {quoted}: "0.26"'
         )
 
 
@@ -213,7 +214,8 @@ def _check_training(case: Case) -> None:
     if training.of not in case.code.forward.parameters:
         raise case.document.error(
             ("training", "of"),
-            f"`{training.of}` is no input; {did_you_mean(training.of, case.code.forward.parameters)}",
+            f"`{training.of}` is no input; "
+            + did_you_mean(training.of, case.code.forward.parameters),
         )
     if isinstance(training.steps, str):
         for size, values in case.declared.sizes.items():

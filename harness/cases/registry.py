@@ -22,7 +22,7 @@ ENTRY_POINTS = "harness.cases"
 
 @dataclass(frozen=True)
 class Entry:
-    """A case that was found: its name, its YAML file, and whether the user's own folder holds it."""
+    """A case that was found. `own`: it is in a folder that the user named."""
 
     name: str
     file: Path
@@ -147,8 +147,11 @@ def _configured_folders() -> list[Path]:
     """`[tool.harness] cases` of the nearest pyproject.toml, relative to it."""
     here = Path.cwd()
     file = next(
-        (folder / "pyproject.toml" for folder in (here, *here.parents)
-         if (folder / "pyproject.toml").is_file()),
+        (
+            folder / "pyproject.toml"
+            for folder in (here, *here.parents)
+            if (folder / "pyproject.toml").is_file()
+        ),
         None,
     )
     if file is None:
@@ -159,7 +162,9 @@ def _configured_folders() -> list[Path]:
         raise UsageError(f"{file}: cannot be read: {error}") from None
     for key in table:
         if key != "cases":
-            raise UsageError(f"{file}: unknown key `{key}` in [tool.harness]; the only key is `cases`")
+            raise UsageError(
+                f"{file}: unknown key `{key}` in [tool.harness]; the only key is `cases`"
+            )
     folders = table.get("cases", [])
     if not isinstance(folders, list) or not all(isinstance(each, str) for each in folders):
         raise UsageError(f"{file}: [tool.harness] cases must be a list of folders")
@@ -168,7 +173,7 @@ def _configured_folders() -> list[Path]:
 
 def _installed_folders() -> list[Path]:
     """The folders of the packages behind the entry points; the packages are not imported."""
-    folders = []
+    folders: list[Path] = []
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(point.module)
         places = list(spec.submodule_search_locations or ()) if spec else []

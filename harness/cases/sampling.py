@@ -1,7 +1,7 @@
 """From a case to a `Sample`: declared numbers or seeded draws, rounded to the dtype.
 
 A draw depends on the seed, the case's name, the size and the point alone, never on the order of a
-run, so that one cell can be repeated by itself. Numbers are rounded to the dtype first, and so every
+run, so that one cell can be repeated by itself. Numbers are rounded to the dtype first, so every
 method sees the same ones. This module runs the case's Python (`inputs`, and `forward` once on numpy
 to learn the shapes of outputs and intermediates).
 """
@@ -44,9 +44,7 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
     numbers = _numbers(case, declared, point)
     sizes = dict(case.declared.sizes.get(declared.size or size, {}))
     sizes.update(_solve_sizes(case, numbers, point))
-    supplied = (
-        dict(case.program.functions["inputs"](rng, **sizes)) if case.supplies_inputs else {}
-    )
+    supplied = dict(case.program.functions["inputs"](rng, **sizes)) if case.supplies_inputs else {}
     inputs: dict[str, Any] = {}
     for name in case.code.forward.parameters:
         spec = case.declared.inputs.get(name)
@@ -343,7 +341,6 @@ def _cotangent(
     if values.shape != shape:
         raise case.document.error(
             ("points", point, "cotangent"),
-            f"the cotangent of `{output}` has shape {list(values.shape)}, the output "
-            f"{list(shape)}",
+            f"the cotangent of `{output}` has shape {list(values.shape)}, the output {list(shape)}",
         )
     return values

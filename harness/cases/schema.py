@@ -7,7 +7,7 @@ is misspelt, and they are the JSON Schema that `harness schema` prints for edito
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias, Union
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -79,9 +79,7 @@ Numbers: TypeAlias = Annotated[
 ]
 Printed: TypeAlias = Annotated[
     Any,
-    BeforeValidator(
-        _numbers("printed number; quote it as its source prints it", is_printed)
-    ),
+    BeforeValidator(_numbers("printed number; quote it as its source prints it", is_printed)),
     _nested({"type": "string"}, "numbers in quotes, with the digits that the source prints"),
 ]
 
@@ -120,14 +118,12 @@ class Leaf(_Strict):
         return self
 
 
-InputTree = TypeAliasType(
+InputTree = TypeAliasType(  # type: ignore[misc]  # mypy cannot follow a recursive alias
     "InputTree",
     Annotated[
-        Union[
-            Annotated[Leaf, Tag("leaf")],
-            Annotated[dict[str, "InputTree"], Tag("mapping")],
-            Annotated[list["InputTree"], Tag("list")],
-        ],
+        Annotated[Leaf, Tag("leaf")]
+        | Annotated[dict[str, "InputTree"], Tag("mapping")]
+        | Annotated[list["InputTree"], Tag("list")],
         Discriminator(_kind),
     ],
 )
@@ -174,9 +170,9 @@ class Point(_Strict):
 
 
 class Tolerance(_Strict):
-    """|got - expected| <= atol + rtol |expected|, elementwise."""
+    """|got - expected| <= atol + rtol |expected|, elementwise. Without `rtol`, the default one."""
 
-    rtol: float = Field(0.0, ge=0)
+    rtol: float | None = Field(None, ge=0)
     atol: float = Field(0.0, ge=0)
 
 
@@ -201,9 +197,8 @@ class Training(_Strict):
     steps: int | str = Field(description="a number, or the name of a size")
     step_size: float = Field(gt=0)
     mass: float = Field(0.9, ge=0, lt=1)
-    tolerance: Tolerance = Field(
-        default_factory=lambda: Tolerance(rtol=1e-6),
-        description="of the final parameters, relative to the largest",
+    start: str = Field(
+        "draw0", pattern=r"^draw\d+$", description="the random draw that training starts from"
     )
 
 
@@ -275,9 +270,9 @@ def _data_path(data: Any, location: tuple[str | int, ...]) -> Path_:
     path: list[str | int] = []
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
             data = data[part]
         elif not (last and isinstance(data, dict) and part not in ("leaf", "mapping", "list")):
             continue
@@ -293,7 +288,6 @@ def _keys_for(location: tuple[str | int, ...]) -> list[str]:
         (("points", "*", "expect", 0), Expectation),
         (("points", "*"), Point),
         (("known", 0), Gap),
-        (("training", "tolerance"), Tolerance),
         (("training",), Training),
         (("tolerance", "*"), Tolerance),
         (("inputs",), Leaf),

@@ -1,0 +1,125 @@
+"""`harness.check`: the whole harness for two Python functions, without a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import trees
+from harness.cases.case import Case
+from harness.cases.document import Document
+from harness.cases.schema import CaseFile, Tolerance
+from harness.engine import Engine
+from harness.errors import GradientMismatch, UsageError, did_you_mean
+from harness.model import GOOD, Row, Status
+from harness.plan import Cell, Request, labels
+from harness.report.message import explain
+from harness.source import Code
+from harness.staging import program_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows of a check."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row is good."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Row, ...]:
+        """The rows that are not good."""
+        return tuple(row for row in self.rows if not row.good)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a pandas table with the columns of `results.csv`."""
+        from harness.report import tables
+
+        return tables.frame(self.rows)
+
+    def __str__(self) -> str:
+        from harness.report import tables
+
+        return tables.details(self.frame).to_string(index=False)
+
+
+def check(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    *,
+    backends: Sequence[str] | None = None,
+    dtype: str | None = None,
+    rtol: float | None = None,
+    atol: float = 0.0,
+    **inputs: Any,
+) -> Report:
+    """Check a hand-written backward, and the frameworks, on one point.
+
+    `forward(xp, ...)` and `backward(xp, cotangents..., names...)` follow the contract of a case
+    file; `inputs` gives the arrays (or nested dicts, lists and tuples of arrays and floats) by the
+    names of `forward`'s parameters. Floating arrays are differentiated, others are data. The
+    cotangent is random with a fixed seed. `dtype` is float64 unless every floating input is
+    float32. Without `backends`, every installed one is run, and one that cannot do the function is
+    reported without being held against it.
+
+    Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
+    do not fit `forward`.
+    """
+    program, file, line = program_of(forward, backward)
+    parameters = program.forward_code.parameters
+    for name in inputs:
+        if name not in parameters:
+            raise UsageError(f"`forward` takes no `{name}`; {did_you_mean(name, parameters)}")
+    for name in parameters:
+        if name not in inputs:
+            raise UsageError(
+                f"`forward` takes `{name}`, which was not given; "
+                f"write check(forward, backward, {name}=...)"
+            )
+    arrays = dict(trees.map_with_path(lambda _path, leaf: np.asarray(leaf), inputs))
+    source = Path(file).read_text(encoding="utf-8") if Path(file).is_file() else ""
+    code = Code(
+        file, source, program.forward_code, program.backward_code, {}, frozenset({"inputs"})
+    )
+    name = getattr(forward, "__name__", "forward")
+    dtype = dtype or _common_dtype(arrays)
+    tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)}
+    declared = CaseFile(summary=name, tolerance=tolerance)
+    case = Case(name, Document(Path(file), {}, {(): line}), declared, code)
+    case.__dict__["program"] = program
+    program.functions = {**program.functions, "inputs": lambda _rng: arrays}
+    request = Request(backends=tuple(backends or ()), dtypes=(dtype,), modes=("value", "vjp"))
+    engine = Engine([case], request)
+    rows: list[Row] = []
+    for label in labels(case, request):
+        rows.extend(engine.rows(Cell(name, "given", "default", dtype, label)))
+    if backends is None:
+        rows = [row for row in rows if row.status != Status.MISSING]
+    report = Report(tuple(rows))
+    tolerated = GOOD | {Status.UNSUPPORTED} if backends is None else GOOD - {Status.MISSING}
+    bad = [row for row in rows if row.status not in tolerated]
+    if bad:
+        # No command repeats a check of two functions in memory: the call itself does.
+        raise GradientMismatch("\n".join(explain(row).rpartition("\n")[0] for row in bad))
+    return report
+
+
+def _common_dtype(arrays: dict[str, Any]) -> str:
+    kinds = {
+        str(leaf.dtype)
+        for leaf in trees.flatten(arrays).values()
+        if np.issubdtype(leaf.dtype, np.floating)
+    }
+    return "float32" if kinds == {"float32"} else "float64"

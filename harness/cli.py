@@ -1,0 +1,116 @@
+"""The command line. Each command is imported when it is called: `harness list` and `--help` must
+not pay for numpy, and no framework is imported by anything but `run` and `show`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from harness import __version__
+from harness.errors import HarnessError
+
+#: Exit statuses: all good; something failed; bad usage, a bad case, or nothing compared.
+OK, FAILED, USAGE = 0, 1, 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        command = import_module(f"harness.commands.{options.command}")
+        status: int = command.execute(options)
+        return status
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        # The reader of our output has gone (`harness list | head`); that is no fault of ours.
+        sys.stderr.close()
+        return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="harness", description="Check gradients: every case, every method, one table."
+    )
+    top.add_argument("--version", action="version", version=f"gradient-harness {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _list(commands.add_parser("list", help="the cases that there are"))
+    _run(commands.add_parser("run", help="compare every method on every case"))
+    _show(commands.add_parser("show", help="one case, step by step, with every number"))
+    commands.add_parser("schema", help="the JSON Schema of a case's YAML file, for editors")
+    return top
+
+
+def split(values: Sequence[str] | None) -> tuple[str, ...]:
+    """List options repeat and take commas: `--backend torch,jax --backend numeric`."""
+    return tuple(part for value in values or () for part in value.split(",") if part)
+
+
+def _several(command: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
+    command.add_argument(name, action="append", metavar=metavar, help=text)
+
+
+def _sources(command: argparse.ArgumentParser) -> None:
+    _several(command, "--cases", "DIR", "a folder of cases besides the built-in ones (repeatable)")
+
+
+def _list(command: argparse.ArgumentParser) -> None:
+    command.add_argument("case", nargs="*", metavar="CASE", help="name or glob")
+    _several(command, "--tag", "TAG", "only cases with this tag")
+    _sources(command)
+
+
+def _numbers(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, default=0, help="of the random draws (default 0)")
+    command.add_argument(
+        "--step", type=float, metavar="H", help="a fixed step for the numeric method (say 1e-4)"
+    )
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    _list(command)
+    _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
+    _several(command, "--dtype", "DTYPE", "float64, float32 (default: float64)")
+    _several(command, "--mode", "MODE", "value, vjp, train (default: all)")
+    _several(command, "--point", "POINT", "declared points, draw0, draw1, ... (default: all)")
+    _several(command, "--size", "SIZE", "named sizes (default: default)")
+    _numbers(command)
+    command.add_argument(
+        "--draws", type=_natural, default=3, metavar="N", help="random points (default 3)"
+    )
+    command.add_argument(
+        "--intermediates",
+        action="store_true",
+        help="also the gradient of every named intermediate, by every method",
+    )
+    command.add_argument(
+        "--report",
+        default="reports",
+        metavar="DIR",
+        help="where results.csv and report.md go (default: reports; '' for nowhere)",
+    )
+    _several(command, "--require", "NAME", "fail if this backend is not installed ('all': any)")
+    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _show(command: argparse.ArgumentParser) -> None:
+    command.add_argument("case", metavar="CASE")
+    _sources(command)
+    _several(command, "--backend", "NAME", "methods to show (default: all that are installed)")
+    command.add_argument("--point", help="a declared point or draw0, ... (default: the first)")
+    command.add_argument("--dtype", default="float64")
+    command.add_argument("--size", default="default")
+    _numbers(command)
+    command.add_argument("--no-run", action="store_true", help="the code alone; run nothing")
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"`{text}` is negative; give 0 or more")
+    return value

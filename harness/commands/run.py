@@ -1,0 +1,120 @@
+"""`harness run`: plan, compare, write the report, print the summary."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import backends, cli
+from harness.cases.case import Case, load
+from harness.cases.registry import Entry, find, select
+from harness.engine import Engine
+from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
+from harness.model import Row, Status
+from harness.plan import Request, cells
+from harness.report import files, terminal
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
+    entries = select(
+        find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
+    )
+    request = Request(
+        backends=cli.split(options.backend),
+        dtypes=cli.split(options.dtype) or ("float64",),
+        points=cli.split(options.point),
+        sizes=cli.split(options.size) or ("default",),
+        seed=options.seed,
+        draws=options.draws,
+        step=options.step,
+        intermediates=options.intermediates,
+        **({"modes": cli.split(options.mode)} if options.mode else {}),
+    )
+    required = _required(cli.split(options.require))
+    loaded = load_all(entries)
+    plan = cells(loaded, request)
+    folder = Path(options.report) if options.report else None
+    if folder is not None:
+        files.prepare(folder)
+    rows: list[Row] = []
+    interrupted = False
+    work = Engine(loaded, request).run(plan)
+    try:
+        for _, found in terminal.progress(work, len(plan), enabled=not options.no_progress):
+            rows.extend(found)
+    except KeyboardInterrupt:
+        interrupted = True
+    if folder is not None and rows:
+        files.write(
+            folder,
+            rows,
+            command=shlex.join(["harness", *sys.argv[1:]]),
+            versions=environment(),
+            descriptions=_descriptions(loaded),
+            seed=request.seed,
+        )
+    if rows:
+        terminal.summary(rows, request.seed)
+    if interrupted:
+        done = f"; {folder}/ has the {len(rows)} comparisons so far" if folder and rows else ""
+        print(f"interrupted{done}", file=sys.stderr)
+        return cli.INTERRUPTED
+    return _status(rows, required)
+
+
+def load_all(entries: Sequence[Entry]) -> list[Case]:
+    """Every case, or a CaseErrors that names everything wrong with any of them."""
+    found: list[Case] = []
+    errors: list[CaseError] = []
+    for entry in entries:
+        try:
+            found.append(load(entry.file))
+        except CaseError as error:
+            errors.append(error)
+    if errors:
+        raise CaseErrors(errors)
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Name -> version of everything that may change a number."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for name in backends.names():
+        found |= backends.backend_class(name).versions()
+    return found
+
+
+def _required(names: Sequence[str]) -> set[str]:
+    for name in names:
+        if name != "all" and name not in backends.names():
+            raise UsageError(f"no backend `{name}`; {did_you_mean(name, backends.names())}")
+    return set(backends.names()) if "all" in names else set(names)
+
+
+def _status(rows: Sequence[Row], required: set[str]) -> int:
+    missing = {row.backend.partition(":")[0] for row in rows if row.status == Status.MISSING}
+    for name in sorted(missing & required):
+        command = backends.backend_class(name).install
+        print(f"error: `{name}` is required and not installed: {command}", file=sys.stderr)
+    if missing & required or any(not row.good for row in rows):
+        return cli.FAILED
+    if all(row.status == Status.MISSING for row in rows):
+        print("error: nothing was compared; no method asked for is installed", file=sys.stderr)
+        return cli.USAGE
+    return cli.OK
+
+
+def _descriptions(cases: Sequence[Case]) -> dict[str, dict[str, str]]:
+    return {
+        case.name: {
+            "summary": case.declared.summary,
+            "formula": case.declared.formula,
+            "source": case.declared.source,
+        }
+        for case in cases
+    }

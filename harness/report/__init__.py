@@ -1,0 +1,1 @@
+"""Rows become tables. Nothing in here knows about cases or backends."""

@@ -1,0 +1,78 @@
+"""The tables, as pandas frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+
+import pandas as pd
+
+from harness.model import GOOD, Row, Status
+from harness.report.message import mark
+
+COLUMNS = [field.name for field in fields(Row)]
+_SAMPLE = ["case", "point", "size", "dtype"]
+
+#: From best to worst: a cell of the summary shows the worst status of its rows.
+_ORDER = (
+    Status.PASS,
+    Status.KINK,
+    Status.KNOWN,
+    Status.MISSING,
+    Status.UNSUPPORTED,
+    Status.IMPRECISE,
+    Status.FIXED,
+    Status.TIMEOUT,
+    Status.CRASH,
+    Status.ERROR,
+    Status.FAIL,
+)
+
+
+def frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line per row, in the order of the columns of the CSV file."""
+    return pd.DataFrame([astuple(row) for row in rows], columns=COLUMNS)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Case by backend: the worst status, and the fewest correct digits."""
+    return _pivot(table, ["case"])
+
+
+def details(table: pd.DataFrame) -> pd.DataFrame:
+    """One case's rows: point, size, dtype, mode and quantity by backend."""
+    return _pivot(table, ["point", "size", "dtype", "mode", "quantity"])
+
+
+def failures(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are not good."""
+    return table[~table["status"].isin(GOOD)]
+
+
+def counts(table: pd.DataFrame) -> dict[str, int]:
+    """Status -> number of rows, from best to worst."""
+    found = table["status"].value_counts()
+    return {status: int(found[status]) for status in _ORDER if status in found}
+
+
+def _pivot(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """Worst status and fewest digits by backend. A printed number has no more digits than were
+    printed, and the end of a training run has lost some on the way: where a group has other rows,
+    those do not count towards its digits."""
+    counted = ~table["reference"].isin(["printed", "closed form"]) & (table["mode"] != "train")
+    if counted.any() and "quantity" not in index:
+        table = table.assign(digits=table["digits"].where(counted))
+    ranked = table.assign(rank=table["status"].map(_ORDER.index))
+    grouped = ranked.groupby([*index, "backend"], sort=False).agg(
+        rank=("rank", "max"), digits=("digits", "min")
+    )
+    cells = [
+        mark(_ORDER[int(rank)], float(digits))
+        for rank, digits in zip(grouped["rank"], grouped["digits"], strict=True)
+    ]
+    marked = pd.Series(cells, index=grouped.index, dtype=object)
+    result = marked.unstack("backend", sort=False).fillna("")
+    return result.reset_index()
+
+
+__all__ = ["COLUMNS", "counts", "details", "failures", "frame", "summary"]

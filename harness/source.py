@@ -1,0 +1,238 @@
+"""A case's Python file, read without running it.
+
+What `forward` and `backward` take, assign and return is known from the syntax tree alone. So a case
+that breaks the contract is refused, with its line, before anything is computed, and a process that
+only plans a run never executes a case's code.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import CaseError, did_you_mean
+from harness.namespace import LINALG, STANDARD
+
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One `name = expression`. `single`: assigned once and in no loop, so it can be perturbed."""
+
+    name: str
+    line: int
+    source: str
+    single: bool
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """What can be known of `forward` or `backward` without running it.
+
+    `parameters` leaves out the leading `xp`; `returns` are the names in the return statement
+    (empty where it returns an expression).
+    """
+
+    name: str
+    line: int
+    parameters: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    returns: tuple[str, ...]
+
+    def stage(self, name: str) -> Stage | None:
+        """The last assignment to `name`, or None."""
+        return next((stage for stage in reversed(self.stages) if stage.name == name), None)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A case's Python file, parsed and checked but not run. Plain data: it can be pickled."""
+
+    file: str
+    text: str
+    forward: Procedure
+    backward: Procedure | None
+    natives: Mapping[str, tuple[str, ...]]
+    functions: frozenset[str]
+
+    @property
+    def intermediates(self) -> tuple[str, ...]:
+        """Names of `forward` that may be perturbed, in order; outputs are not among them."""
+        return tuple(
+            stage.name
+            for stage in self.forward.stages
+            if stage.single and stage.name not in self.forward.returns
+        )
+
+
+def parse(text: str, file: Path | str) -> Code:
+    """Parse a case's Python file and check it against the contract.
+
+    Raises CaseError, with the line, for: a syntax error; no `forward`; a `forward` that does not
+    end in `return name`; a parameter of `backward` that `forward` does not know; an `xp` function
+    that does not exist.
+    """
+    try:
+        tree = ast.parse(text, str(file))
+    except (SyntaxError, ValueError) as error:
+        line = error.lineno if isinstance(error, SyntaxError) else None
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise CaseError(f"syntax error: {message}", file=file, line=line) from None
+    nodes = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if "forward" not in nodes:
+        near = did_you_mean("forward", nodes) if nodes else "the file defines no function"
+        raise CaseError(
+            f"no function `forward`; {near}",
+            file=file,
+            remedy="define `def forward(xp, ...)` with one parameter per input",
+        )
+    forward = read_procedure(nodes["forward"], text, file)
+    _check_returns(nodes["forward"], forward, file)
+    backward = read_procedure(nodes["backward"], text, file) if "backward" in nodes else None
+    if backward is not None:
+        check_backward(forward, backward, nodes["backward"], file)
+    for node in nodes.values():
+        check_namespace(node, file)
+    natives = {
+        name.removeprefix("native_"): tuple(arg.arg for arg in node.args.args)
+        for name, node in nodes.items()
+        if name.startswith("native_")
+    }
+    for backend, parameters in natives.items():
+        if set(parameters) - set(forward.parameters):
+            extra = sorted(set(parameters) - set(forward.parameters))[0]
+            raise CaseError(
+                f"`native_{backend}` asks for `{extra}`, which is no parameter of `forward`; "
+                + did_you_mean(extra, forward.parameters),
+                file=file,
+                line=nodes[f"native_{backend}"].lineno,
+            )
+    return Code(str(file), text, forward, backward, natives, frozenset(nodes))
+
+
+def _walk_scope(node: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node of a function's own scope, and whether it stands in a loop."""
+
+    def walk(parent: ast.AST, looped: bool) -> Iterator[tuple[ast.AST, bool]]:
+        for child in ast.iter_child_nodes(parent):
+            yield child, looped
+            if not isinstance(child, SCOPES):
+                inside = looped or isinstance(child, ast.For | ast.While)
+                yield from walk(child, inside)
+
+    yield from walk(node, False)
+
+
+def assigned_name(node: ast.AST) -> str | None:
+    """The name that a plain assignment binds, or None for every other statement."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target = node.targets[0]
+    elif isinstance(node, ast.AugAssign):
+        target = node.target
+    else:
+        return None
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def read_procedure(node: ast.FunctionDef, text: str, file: Path | str) -> Procedure:
+    """What a function definition says. Raises CaseError for parameters that are not plain."""
+    arguments = node.args
+    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults:
+        raise CaseError(
+            f"`{node.name}` takes plain positional parameters only",
+            file=file,
+            line=node.lineno,
+            remedy=f"write `def {node.name}(xp, ...)` without defaults, `*` or `**`",
+        )
+    names = tuple(argument.arg for argument in [*arguments.posonlyargs, *arguments.args])
+    if not names or names[0] != "xp":
+        raise CaseError(
+            f"the first parameter of `{node.name}` must be `xp`, the array namespace",
+            file=file,
+            line=node.lineno,
+            remedy=f"write `def {node.name}(xp, {', '.join(names)})`",
+        )
+    bound = Counter(names)
+    lines = text.splitlines()
+    found: list[tuple[str, int, bool]] = []
+    for child, looped in _walk_scope(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            bound[child.id] += 1
+        name = assigned_name(child)
+        if name is not None and isinstance(child, ast.stmt):
+            found.append((name, child.lineno, looped))
+    stages = tuple(
+        Stage(name, line, lines[line - 1].strip(), bound[name] == 1 and not looped)
+        for name, line, looped in found
+    )
+    return Procedure(node.name, node.lineno, names[1:], stages, _returned(node))
+
+
+def _returned(node: ast.FunctionDef) -> tuple[str, ...]:
+    """The names of the return statement, or () where it returns anything else."""
+    returns = [child for child, _ in _walk_scope(node) if isinstance(child, ast.Return)]
+    named: set[tuple[str, ...]] = set()
+    for statement in returns:
+        value = statement.value
+        elements = value.elts if isinstance(value, ast.Tuple) else [value]
+        named.add(tuple(each.id if isinstance(each, ast.Name) else "" for each in elements))
+    names = named.pop() if len(named) == 1 else ()
+    return names if all(names) else ()
+
+
+def _check_returns(node: ast.FunctionDef, forward: Procedure, file: Path | str) -> None:
+    if not forward.returns:
+        last = node.body[-1].lineno
+        raise CaseError(
+            "`forward` must end in `return name`, or `return name1, name2`",
+            file=file,
+            line=last,
+            remedy="give the result a name first: `f = ...`, then `return f`",
+        )
+
+
+def check_backward(
+    forward: Procedure, backward: Procedure, node: ast.FunctionDef | None, file: Path | str
+) -> None:
+    """Raise CaseError for a `backward` that asks for what `forward` does not have."""
+    line = node.lineno if node is not None else backward.line
+    count = len(forward.returns)
+    if len(backward.parameters) < count:
+        cotangents = ", ".join(f"d{name}" for name in forward.returns)
+        raise CaseError(
+            f"`backward` takes {len(backward.parameters)} cotangents, `forward` has {count} "
+            "outputs",
+            file=file,
+            line=line,
+            remedy=f"write `def backward(xp, {cotangents}, ...)`",
+        )
+    known = {*forward.parameters, *(stage.name for stage in forward.stages)}
+    for name in backward.parameters[count:]:
+        if name not in known:
+            raise CaseError(
+                f"`backward` asks for `{name}`, which is neither an input nor an intermediate of "
+                f"`forward`; {did_you_mean(name, known)}",
+                file=file,
+                line=line,
+                remedy="name an input, or a variable that `forward` assigns",
+            )
+
+
+def check_namespace(node: ast.FunctionDef, file: Path | str) -> None:
+    """Raise CaseError for an `xp` function that does not exist."""
+    for child in ast.walk(node):
+        if not isinstance(child, ast.Attribute):
+            continue
+        owner = ast.unparse(child.value)
+        valid = {"xp": STANDARD, "xp.linalg": LINALG}.get(owner)
+        if valid is not None and child.attr not in valid:
+            raise CaseError(
+                f"`{owner}.{child.attr}` does not exist; {did_you_mean(child.attr, valid)}",
+                file=file,
+                line=child.lineno,
+                remedy="`xp` follows the Python array API standard",
+            )
