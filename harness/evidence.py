@@ -1,9 +1,9 @@
 """What a sample's numbers are judged by.
 
 Two opinions that share no derivative rule, both in float64 whatever the dtype of the sample:
-numeric differences, and the hand-written backward. Where they agree, the backward is the reference, being
-the more accurate; where they do not, the numeric differences are, so that a wrong backward makes no
-framework look wrong. The backward itself is judged by the numeric differences.
+numeric differences, and the hand-written backward. Where they agree, the backward is the reference,
+being the more accurate; where they do not, the numeric differences are, so that a wrong backward
+makes no framework look wrong. The backward itself is judged by the numeric differences.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from types import CodeType
 from typing import Any
 
 from harness.source import (
+    SCOPES,
     Code,
     Procedure,
     assigned_name,
@@ -167,10 +168,8 @@ def _rewrite(node: ast.FunctionDef) -> None:
             record = ast.Expr(_record(name, ast.Name(name, ast.Load())))
             return [child, ast.copy_location(record, child)]
 
-        def skip(self, child: Any) -> Any:
-            return child
-
-        visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_ClassDef = skip
+        def generic_visit(self, child: ast.AST) -> ast.AST:
+            return child if isinstance(child, SCOPES) else super().generic_visit(child)
 
     rewriter = Rewriter()
     body: list[ast.stmt] = []

@@ -67,6 +67,12 @@ class AutogradBackend(FrameworkBackend):
             results = pullback(tuple(cotangents))
         return outputs, [_as(each, of) for each, of in zip(results, variables, strict=True)]
 
+    def unsupported(self, error: Exception) -> bool:
+        # A box is not a whole array: it has no `mT` and no `//`, and no `float()` of it is known.
+        return isinstance(error, NotImplementedError) or (
+            isinstance(error, AttributeError | TypeError) and "'ArrayBox'" in str(error)
+        )
+
 
 def _as(gradient: Any, variable: Any) -> Any:
     """The gradient in the variable's dtype: autograd's VJPs of `where`, `maximum`, `max` and

@@ -4,8 +4,8 @@ A difference quotient is only worth something together with its error, so every 
 one: the truncation error from a second quotient with twice the step, the rounding error from the
 size of the function. The step balances the two, eps**(1/3) times the magnitude of the element
 (Press et al., Numerical Recipes, section 5.7); where that turns out poor, steps for other
-magnitudes are tried and the quotient with the smallest error estimate is kept. No evaluation leaves a declared
-domain: at its edge the quotient is one-sided, of the same order.
+magnitudes are tried and the quotient with the smallest error estimate is kept. No evaluation leaves
+a declared domain: at its edge the quotient is one-sided, of the same order.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ process, which would change every tensor of a user's own tests too; so numbers a
 before its functions see them. That also leaves `maximum(x, 0.0)` the maximum that it says it is:
 tf.experimental.numpy replaces it by relu when handed a Python 0, whose derivative at 0 is another.
 
-What no wrapper mends are a tensor's own operators: `W @ x` wants two axes on both sides, and an
-array of indices in brackets is refused. Both are reported as unsupported.
+What no wrapper mends are a tensor's own operators: `W @ x` wants two axes on both sides, an array
+of indices in brackets is refused, there is no `x.T`; these are reported as unsupported. And
+`(x > 0) * x` is not an error but booleans, where numpy has floats: it fails by its dtype.
 """
 
 from __future__ import annotations
@@ -30,8 +31,12 @@ _LACKING = (
     "No gradient defined",
     "unsupported operations",
     "ndims must be >= 2",
-    "at least rank 2",
+    "has different ndims",
+    "Shape must be at least rank 2",
+    "Shape must be rank 2",
     "are valid indices",
+    "Tensor object has no attribute",
+    "Tensor' object has no attribute",
 )
 
 #: Standard name -> name in tf.experimental.numpy.
@@ -140,9 +145,13 @@ class TensorflowBackend(FrameworkBackend):
         return compiled
 
     def unsupported(self, error: Exception) -> bool:
-        return isinstance(error, NotImplementedError | self._tf.errors.UnimplementedError) or any(
-            text in str(error) for text in _LACKING
+        errors = self._tf.errors
+        lacking = (
+            NotImplementedError,
+            errors.UnimplementedError,
+            errors.OperatorNotAllowedInGraphError,  # a traced case branches or loops on its data
         )
+        return isinstance(error, lacking) or any(text in str(error) for text in _LACKING)
 
 
 def _promoter(tf: Any) -> Callable[..., list[Any]]:

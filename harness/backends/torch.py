@@ -7,6 +7,7 @@ case that is judged to 16. torch's own default is a global switch, which belongs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
 
-#: How torch says that it lacks a derivative or a kernel; it raises a RuntimeError with it.
-_LACKING = ("not implemented for", "derivative", "not implemented", "not supported")
+#: What a RuntimeError says where torch lacks a derivative or a kernel.
+_LACKING = re.compile("derivative .*not implemented|not implemented for")
 
 
 class TorchBackend(FrameworkBackend):
@@ -94,9 +96,9 @@ class TorchBackend(FrameworkBackend):
         return self._compiled[1]
 
     def unsupported(self, error: Exception) -> bool:
-        if isinstance(error, NotImplementedError):
-            return True
-        return isinstance(error, RuntimeError) and any(text in str(error) for text in _LACKING)
+        return isinstance(error, NotImplementedError) or (
+            isinstance(error, RuntimeError) and _LACKING.search(str(error)) is not None
+        )
 
 
 def _creation(module: Any) -> dict[str, Any]:

@@ -118,12 +118,13 @@ class Leaf(_Strict):
         return self
 
 
-InputTree = TypeAliasType(  # type: ignore[misc]  # mypy cannot follow a recursive alias
+# mypy cannot follow an alias that refers to itself; pydantic can.
+InputTree = TypeAliasType(  # type: ignore[misc]
     "InputTree",
     Annotated[
         Annotated[Leaf, Tag("leaf")]
-        | Annotated[dict[str, "InputTree"], Tag("mapping")]
-        | Annotated[list["InputTree"], Tag("list")],
+        | Annotated[dict[str, "InputTree"], Tag("mapping")]  # type: ignore[misc]
+        | Annotated[list["InputTree"], Tag("list")],  # type: ignore[misc]
         Discriminator(_kind),
     ],
 )
@@ -270,9 +271,8 @@ def _data_path(data: Any, location: tuple[str | int, ...]) -> Path_:
     path: list[str | int] = []
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        ):
+        inside = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if inside or (isinstance(data, dict) and part in data):
             data = data[part]
         elif not (last and isinstance(data, dict) and part not in ("leaf", "mapping", "list")):
             continue

@@ -84,8 +84,8 @@ def _print_run(console: Console, case: Case, options: argparse.Namespace) -> Non
     if case.code.backward is not None:
         _, locals_ = case.program.backward(NUMPY, sample.cotangents, sample.inputs, trace)
         recorded = dict(locals_)
-        for name, cotangent in zip(case.code.forward.returns, sample.cotangents, strict=True):
-            recorded[f"d{name}"] = cotangent
+        for name, seed in zip(case.code.forward.returns, sample.cotangents, strict=True):
+            recorded[f"d{name}"] = seed
     console.print(Text(f"point {point}, {options.dtype}"))
     inputs = Table("input", "value", title="inputs", title_justify="left")
     for name, value in sample.inputs.items():
