@@ -7,7 +7,7 @@ differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,9 @@ from harness.model import Array, Sample
 
 Gradient = Callable[[list[Array]], list[Array]]
 
-#: Relative error that numeric differences leave in a gradient, generously.
-NUMERIC_NOISE = 1e-8
-#: The end may differ by this many times what one random disturbance of that size did to it.
-FACTOR = 32.0
+#: The end may differ by this many times what one disturbed run did to it. Two error patterns of
+#: the same size rarely lead to ends that differ by more than a few of those.
+FACTOR = 8.0
 #: An allowance beyond this, relative to the largest parameter, would let anything pass.
 CHAOTIC = 1e-3
 
@@ -36,17 +35,23 @@ def floor(expected: Array, steps: int) -> float:
     return FACTOR * float(np.finfo(expected.dtype).eps) * largest * float(np.sqrt(steps))
 
 
-def noisy(gradient: Gradient, noise: float) -> Gradient:
-    """`gradient` with every element multiplied by 1 + noise or 1 - noise, at random (seeded)."""
+def disturbed(gradient: Gradient, errors: Sequence[Array] | float) -> Gradient:
+    """`gradient` with errors added to it, to learn how far they carry.
+
+    A number is the unit roundoff of an exact method: every element is multiplied by 1 + u or 1 - u,
+    at random in each step. Arrays are the error estimates of an approximate method, whose errors
+    persist: each is added with a random sign that stays the same. Both are seeded.
+    """
     rng = np.random.default_rng(0)
-
-    def disturbed(parameters: list[Array]) -> list[Array]:
-        return [
-            each * (1 + noise * rng.choice([-1.0, 1.0], each.shape))
-            for each in gradient(parameters)
+    signs = np.array([-1.0, 1.0])
+    if isinstance(errors, float):
+        return lambda parameters: [
+            each * (1 + errors * rng.choice(signs, each.shape)) for each in gradient(parameters)
         ]
-
-    return disturbed
+    biases = [error * rng.choice(signs, error.shape) for error in errors]
+    return lambda parameters: [
+        each + bias for each, bias in zip(gradient(parameters), biases, strict=True)
+    ]
 
 
 def declared(case: Case) -> Training:

@@ -50,7 +50,8 @@ class JaxBackend(FrameworkBackend):
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
         with self._jax.enable_x64(True):
-            return self._wait(function(variables))
+            outputs: tuple[Any, ...] = self._jax.block_until_ready(function(variables))
+        return outputs
 
     def vjp(
         self, function: Primal, variables: list[Any], cotangents: list[Any]
@@ -71,14 +72,15 @@ class JaxBackend(FrameworkBackend):
                 if _inexact(output)
             ]
             (gradients,) = pullback(wanted)
-            return self._wait((outputs, gradients))
+            jax.block_until_ready((outputs, gradients))
+        return outputs, gradients
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled = self._jax.jit(function)
 
         def call(*arguments: Any) -> Any:
             with self._jax.enable_x64(True):
-                return self._wait(compiled(*arguments))
+                return self._jax.block_until_ready(compiled(*arguments))
 
         return call
 
@@ -91,9 +93,6 @@ class JaxBackend(FrameworkBackend):
             | errors.ConcretizationTypeError
             | errors.NonConcreteBooleanIndexError,
         )
-
-    def _wait(self, result: Any) -> Any:
-        return self._jax.block_until_ready(result)
 
 
 def _inexact(array: Any) -> bool:

@@ -37,6 +37,7 @@ _LACKING = (
     "are valid indices",
     "Tensor object has no attribute",
     "Tensor' object has no attribute",
+    "not 'SymbolicTensor'",
 )
 
 #: Standard name -> name in tf.experimental.numpy.
@@ -186,6 +187,12 @@ def _main(tf: Any) -> dict[str, Any]:
     def asarray(obj: Any, /, *, dtype: Any = None, copy: bool | None = None) -> Any:
         return tnp.asarray(obj, dtype=dtype)
 
+    def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
+        numbers = (0, start, step) if stop is None else (start, stop, step)
+        # tnp.arange counts in float32, whatever dtype it then gives.
+        wanted = dtype or ("float64" if any(isinstance(n, float) for n in numbers) else "int64")
+        return tf.range(*(asarray(each, dtype=wanted) for each in numbers))
+
     def linspace(
         start: Any, stop: Any, /, num: int, *, dtype: Any = None, endpoint: bool = True
     ) -> Any:
@@ -219,9 +226,6 @@ def _main(tf: Any) -> dict[str, Any]:
         # `gather` does not count from the end, and tnp.take silently takes element 0 there.
         indices = tf.convert_to_tensor(indices)
         return tf.gather(x, tf.where(indices < 0, indices + x.shape[axis], indices), axis=axis)
-
-    def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
-        return tnp.take_along_axis(x, indices, axis)
 
     def cumulative(function: Any, start: Any) -> Callable[..., Any]:
         def running(
@@ -277,9 +281,6 @@ def _main(tf: Any) -> dict[str, Any]:
 
         return position
 
-    def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-        return tf.math.count_nonzero(x, axis, keepdims)
-
     def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
         ordered = x1 if sorter is None else take(x1, sorter, axis=0)
         found = tf.searchsorted(ordered, tf.reshape(x2, [-1]), side)
@@ -289,16 +290,11 @@ def _main(tf: Any) -> dict[str, Any]:
         left, right = promoted(x1, x2)
         return tf.reduce_sum(tf.math.conj(left) * right, axis)
 
-    def is_dtype(dtype: Any, kind: Any) -> Any:
-        return np.isdtype(numpy_dtype(dtype), numpy_dtype(kind))
-
-    def can_cast(from_: Any, to: Any, /) -> bool:
-        return np.can_cast(numpy_dtype(from_), numpy_dtype(to))
-
     return {
         **{name: getattr(tnp, other) for name, other in _ALIASES.items()},
         **{name: binary(getattr(tnp, other or name)) for name, other in _BINARY.items()},
         "nan": math.nan,
+        "arange": arange,
         "argmax": extreme(tnp.argmax),
         "argmin": extreme(tnp.argmin),
         "argsort": argsort,
@@ -306,15 +302,15 @@ def _main(tf: Any) -> dict[str, Any]:
         "astype": lambda x, dtype, /, *, copy=True: tf.cast(x, dtype),
         "bitwise_left_shift": tf.bitwise.left_shift,
         "bitwise_right_shift": tf.bitwise.right_shift,
-        "can_cast": can_cast,
+        "can_cast": lambda start, to, /: np.can_cast(numpy_dtype(start), numpy_dtype(to)),
         "clip": clip,
         "concat": concat,
         "copysign": copysign,
-        "count_nonzero": count_nonzero,
+        "count_nonzero": lambda x, /, **options: tf.math.count_nonzero(x, **options),
         "cumulative_prod": cumulative(tf.math.cumprod, tf.ones_like),
         "cumulative_sum": cumulative(tf.math.cumsum, tf.zeros_like),
         "expand_dims": lambda x, /, axis=0: tnp.expand_dims(x, axis),
-        "isdtype": is_dtype,
+        "isdtype": lambda dtype, kind: np.isdtype(numpy_dtype(dtype), numpy_dtype(kind)),
         "linspace": linspace,
         "matrix_transpose": tf.linalg.matrix_transpose,
         "reshape": lambda x, /, shape, *, copy=None: tf.reshape(x, shape),
@@ -323,7 +319,7 @@ def _main(tf: Any) -> dict[str, Any]:
         "sort": sort,
         "std": deviation,
         "take": take,
-        "take_along_axis": take_along_axis,
+        "take_along_axis": lambda x, indices, /, *, axis=-1: tnp.take_along_axis(x, indices, axis),
         "unstack": lambda x, /, *, axis=0: tuple(tf.unstack(x, axis=axis)),
         "var": variance,
         "vecdot": vecdot,

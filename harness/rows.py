@@ -1,0 +1,102 @@
+"""From verdicts and exceptions to rows.
+
+Every pair that was asked for leaves at least one row: a method that is not installed, cannot do it
+or raises says so in its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from harness.cases.case import Case
+from harness.cases.schema import Gap
+from harness.compare import Verdict
+from harness.errors import CaseError, HarnessError, Unsupported
+from harness.model import Gradients, Row, Status
+from harness.plan import Cell
+from harness.staging import fault_line
+
+
+def judged(
+    cell: Cell,
+    mode: str,
+    quantity: str,
+    verdict: Verdict,
+    reference: str,
+    found: Gradients | None = None,
+    note: str = "",
+) -> Row:
+    """The row of one comparison; `note` and what the method itself says go into `detail`."""
+    said = found.detail if found else ""
+    return Row(
+        cell.case,
+        cell.point,
+        cell.size,
+        cell.dtype,
+        cell.backend,
+        mode,
+        quantity,
+        **verdict.measures(),
+        reference=reference,
+        seconds=found.seconds if found else float("nan"),
+        detail="; ".join(filter(None, (verdict.detail, said, note))),
+    )
+
+
+def uncompared(cell: Cell, modes: Iterable[str], status: str, detail: str) -> list[Row]:
+    """One row per mode for a method that has no numbers."""
+    return [
+        Row(
+            cell.case,
+            cell.point,
+            cell.size,
+            cell.dtype,
+            cell.backend,
+            mode,
+            "all",
+            status,
+            detail=detail,
+        )
+        for mode in modes
+    ]
+
+
+def raised(cell: Cell, modes: Iterable[str], error: Exception, case: Case) -> list[Row]:
+    """The rows of a method that raised: `unsupported` if it says so, `error` if it does not."""
+    status = Status.UNSUPPORTED if isinstance(error, Unsupported) else Status.ERROR
+    return uncompared(cell, modes, status, describe(error, case))
+
+
+def describe(error: BaseException, case: Case) -> str:
+    """An exception in one line, with the line of the case's Python where it arose."""
+    if isinstance(error, CaseError):
+        return str(error)
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    message = text if isinstance(error, HarnessError) else f"{name}: {text}" if text else name
+    line = fault_line(error, case.code.file)
+    if line is None:
+        return message
+    source = case.code.text.splitlines()[line - 1].strip()
+    return f"{case.code.file}:{line}: `{source}`: {message}"
+
+
+def declared(row: Row, gaps: Sequence[Gap]) -> Row:
+    """A row that a declared gap covers becomes `known`, or `fixed` once it passes."""
+    for gap in gaps:
+        wanted: list[tuple[str | None, str]] = [
+            (gap.backend, row.backend),
+            (gap.mode, row.mode),
+            (gap.point, row.point),
+            (gap.dtype, row.dtype),
+            (gap.quantity, row.quantity),
+        ]
+        if not all(want is None or want == have for want, have in wanted):
+            continue
+        if row.status == Status.PASS:
+            detail = f"declared gap is gone ({gap.reason}); remove its entry under `known`"
+            return replace(row, status=Status.FIXED, detail=detail)
+        if row.status == gap.status and (gap.raises is None or gap.raises in row.detail):
+            return replace(row, status=Status.KNOWN, detail=f"{gap.reason} [{row.detail}]")
+    return row

@@ -1,0 +1,101 @@
+"""What the cells of a run share: backends, made once, and samples with their references."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import cached_property
+
+from harness import backends
+from harness.backends.base import Backend
+from harness.backends.numeric import NumericBackend
+from harness.cases.case import Case
+from harness.cases.sampling import draw_sample, printed_spread
+from harness.cases.schema import Point
+from harness.compare import Tolerance
+from harness.evidence import Evidence
+from harness.model import Sample
+from harness.plan import Cell, Request
+
+#: Samples whose references are kept. Cells of one sample come one after the other, except where
+#: pytest shuffles them.
+_KEPT = 4
+
+
+class Subject:
+    """A sample and its references, shared by every method that is judged on it."""
+
+    def __init__(self, case: Case, cell: Cell, request: Request) -> None:
+        self._case, self._cell, self._request = case, cell, request
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The numbers; drawing them runs the case's Python, which may raise anything."""
+        cell = self._cell
+        return draw_sample(self._case, cell.point, cell.size, cell.dtype, self._request.seed)
+
+    @property
+    def point(self) -> Point:
+        """The declared point, or an empty one for a random draw."""
+        return self._case.declared.points.get(self._cell.point, Point())
+
+    @cached_property
+    def wanted(self) -> tuple[str, ...]:
+        """Intermediates that an expectation of this point, or the request, asks for."""
+        named = {
+            name
+            for expectation in self.point.expect
+            for name in (*expectation.gradient, *expectation.intermediates)
+        }
+        return tuple(
+            name
+            for name in self.sample.intermediates
+            if name in named or self._request.intermediates
+        )
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The references of the sample."""
+        declared = self._cell.point in self._case.declared.points
+        return Evidence(
+            self._case.program,
+            self.sample,
+            spread=printed_spread(self._case, self._cell.point) if declared else {},
+            wanted=self.wanted,
+            tolerance=tolerance_of(self._case, "float64"),
+        )
+
+
+class Workbench:
+    """The cases of a run, its backends and its subjects."""
+
+    def __init__(self, cases: Iterable[Case], request: Request) -> None:
+        self.cases = {case.name: case for case in cases}
+        self.request = request
+        self._backends: dict[str, Backend] = {}
+        self._subjects: OrderedDict[tuple[str, str, str, str], Subject] = OrderedDict()
+
+    def backend(self, label: str) -> Backend:
+        """The one instance of a backend in this run."""
+        if label not in self._backends:
+            made = backends.make(label)
+            if label == "numeric" and self.request.step is not None:
+                made = NumericBackend(step=self.request.step)
+            self._backends[label] = made
+        return self._backends[label]
+
+    def subject(self, cell: Cell) -> Subject:
+        """The sample of a cell and its references."""
+        key = (cell.case, cell.point, cell.size, cell.dtype)
+        if key not in self._subjects:
+            self._subjects[key] = Subject(self.cases[cell.case], cell, self.request)
+            while len(self._subjects) > _KEPT:
+                self._subjects.popitem(last=False)
+        self._subjects.move_to_end(key)
+        return self._subjects[key]
+
+
+def tolerance_of(case: Case, dtype: str) -> Tolerance:
+    """The declared tolerance of a dtype, or the default."""
+    declared = case.declared.tolerance.get(dtype)  # type: ignore[call-overload]
+    return Tolerance() if declared is None else Tolerance(declared.rtol, declared.atol)
