@@ -112,7 +112,7 @@ def check(
     bad = [row for row in rows if row.status not in tolerated]
     if bad:
         # No command repeats a check of two functions in memory: the call itself does.
-        raise GradientMismatch("\n".join(explain(row).rpartition("\n")[0] for row in bad))
+        raise GradientMismatch("\n".join(explain(row) for row in bad))
     return report
 
 

@@ -4,12 +4,15 @@ not pay for numpy, and no framework is imported by anything but `run` and `show`
 from __future__ import annotations
 
 import argparse
+import io
+import math
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import CaseErrors, HarnessError, UsageError, did_you_mean
 
 #: Exit statuses: all good; something failed; bad usage, a bad case, or nothing compared.
 OK, FAILED, USAGE = 0, 1, 2
@@ -17,19 +20,53 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    options = parser().parse_args(arguments)
+    """Run one command; returns the exit status. Bad usage of an option raises SystemExit(2)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A formula or a name may hold what the terminal's encoding cannot say; that is no reason
+        # to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    options, rest = parser().parse_known_args(given)
+    options.arguments = given
     try:
+        if rest:
+            raise _unknown(rest[0], options)
         command = import_module(f"harness.commands.{options.command}")
         status: int = command.execute(options)
+        sys.stdout.flush()
         return status
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
         return USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`harness list | head`); that is no fault of ours.
-        sys.stderr.close()
+        # The reader of our output has gone (`harness list | head`); that is no fault of ours. What
+        # is still buffered must not raise again when the interpreter exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+
+
+def _complain(error: HarnessError) -> None:
+    """Each culprit on a line of its own, as compilers do; then how many there were."""
+    if isinstance(error, CaseErrors):
+        for each in error.errors:
+            print(f"error: {each}", file=sys.stderr)
+        if len(error.errors) > 1:
+            print(f"{len(error.errors)} errors; nothing was run", file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def _unknown(word: str, options: argparse.Namespace) -> UsageError:
+    """What no command takes: an option that is misspelt, or a word too many."""
+    command = f"harness {options.command}"
+    if not word.startswith("-"):
+        return UsageError(f"`{word}` is one word too many; see `{command} --help`")
+    near = did_you_mean(word.partition("=")[0], options.parser._option_string_actions)
+    return UsageError(f"`{command}` has no option `{word}`; {near}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
     _run(commands.add_parser("run", help="compare every method on every case"))
     _show(commands.add_parser("show", help="one case, step by step, with every number"))
     commands.add_parser("schema", help="the JSON Schema of a case's YAML file, for editors")
+    for command in commands.choices.values():
+        command.set_defaults(parser=command)
     return top
 
 
@@ -66,9 +105,11 @@ def _list(command: argparse.ArgumentParser) -> None:
 
 
 def _numbers(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--seed", type=int, default=0, help="of the random draws (default 0)")
     command.add_argument(
-        "--step", type=float, metavar="H", help="a fixed step for the numeric method (say 1e-4)"
+        "--seed", type=_natural, metavar="N", default=0, help="of the random draws (default 0)"
+    )
+    command.add_argument(
+        "--step", type=_positive, metavar="H", help="a fixed step for the numeric method (say 1e-4)"
     )
 
 
@@ -110,7 +151,16 @@ def _show(command: argparse.ArgumentParser) -> None:
 
 
 def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"`{text}` is negative; give 0 or more")
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is no natural number; give 0, 1, 2, ...")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"`{text}` is no positive number; give one such as 1e-4")
     return value

@@ -6,7 +6,6 @@ remedy. Nothing heavy is imported here: the pytest plugin and the command line l
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -67,6 +66,8 @@ class GradientMismatch(AssertionError):
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A clause that offers the nearest valid name, or lists a handful when nothing is near."""
+    import difflib  # only a message that is about to be printed pays for it
+
     names = sorted(set(valid))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:

@@ -6,6 +6,7 @@ are quoted in YAML: 24.9989554697 read as a float would forget how many digits w
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -20,7 +21,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 def is_number(text: str) -> bool:
     """Whether `text` is a finite decimal number as a program prints it ("0.", "-9.57e-03")."""
-    return _NUMBER.fullmatch(text.strip()) is not None
+    return _NUMBER.fullmatch(text.strip()) is not None and math.isfinite(float(text))
 
 
 def half_unit(text: str) -> float:

@@ -1,14 +1,18 @@
 """pytest: each case file is a test module, each method at each point a test.
 
-`pytest cases/` collects `NAME.yaml` beside `NAME.py` as `NAME.yaml::printed-float64-torch`; the ini
-option `harness_cases` names folders in which a YAML file without its Python file is an error rather
-than somebody else's file. pytest loads this module in every project where the harness is installed,
-whether it is used or not, so numpy, yaml and the rest are imported only once there is a case.
+`pytest cases/` collects `NAME.yaml` beside `NAME.py` as `NAME.yaml::printed-float64-torch`. The ini
+option `harness_cases` names folders that a bare `pytest` collects too, and in which a YAML file
+without its Python file is an error rather than somebody else's file. pytest loads this module in
+every project where the harness is installed, whether it is used or not, so numpy, yaml and the rest
+are imported only once there is a case.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +25,6 @@ if TYPE_CHECKING:
     from harness.engine import Engine
     from harness.model import Row
     from harness.plan import Cell, Request
-
-_ENGINES: dict[tuple[Path, Any], Engine] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,19 +42,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the names of backends before anything is collected."""
-    from harness.cli import split
-
-    asked = (*config.getoption("harness_backend"), *config.getoption("harness_require"))
-    if asked:
+    """Check the names of backends before anything is collected, and add the folders of
+    `harness_cases` to what a bare `pytest` collects."""
+    if config.getoption("harness_backend") or config.getoption("harness_require"):
         from harness import backends
 
+        required = [name for name in _required(config) if name != "all"]
         try:
-            for label in split(asked):
-                if label != "all":
-                    backends.parse_label(label)
+            for label in (*_split(config, "backend"), *required):
+                backends.parse_label(label)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
+    for folder in config.getini("harness_cases"):
+        if not folder.is_dir():
+            raise pytest.UsageError(f"harness_cases: there is no folder `{folder}`")
+        if config.args_source is pytest.Config.ArgsSource.ARGS:
+            continue
+        given = [(config.invocation_params.dir / each).resolve() for each in config.args]
+        if not {folder.resolve(), *folder.resolve().parents} & set(given):
+            config.args.append(str(folder))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -78,6 +86,7 @@ class CaseModule(pytest.File):
     def collect(self) -> Iterator[CellItem]:
         """One item per point, dtype and method."""
         from harness.cases.case import load
+        from harness.engine import Engine
         from harness.plan import cells
 
         try:
@@ -86,23 +95,23 @@ class CaseModule(pytest.File):
             planned = cells([case], request)
         except HarnessError as error:
             raise self.CollectError(str(error)) from None
+        # One engine for the file, so that its references serve every method.
+        engine = Engine([case], request)
         for cell in planned:
-            yield CellItem.from_parent(
-                self, name=_cell_name(cell), case=case, cell=cell, request=request
-            )
+            yield CellItem.from_parent(self, name=_cell_name(cell), cell=cell, engine=engine)
 
 
 class CellItem(pytest.Item):
     """One method at one point."""
 
-    def __init__(self, *, case: Case, cell: Cell, request: Request, **options: Any) -> None:
+    def __init__(self, *, cell: Cell, engine: Engine, **options: Any) -> None:
         super().__init__(**options)
-        self.case, self.cell, self.asked = case, cell, request
+        self.cell, self.engine = cell, engine
 
     def runtest(self) -> None:
         """Fails with the harness's message; skips a missing framework; a gap is an xfail."""
-        rows = _engine(self.path, self.case, self.asked).rows(self.cell)
-        verdict(rows, _required(self.config), self.asked.seed)
+        again = _again(self)
+        verdict(self.engine.rows(self.cell), _required(self.config), lambda _row: again)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The message alone: the harness's own frames would hide it."""
@@ -115,18 +124,20 @@ class CellItem(pytest.Item):
         return self.path, None, f"{self.path.name}::{self.name}"
 
 
-def verdict(rows: Sequence[Row], required: Iterable[str], seed: int = 0) -> None:
+def verdict(
+    rows: Sequence[Row], required: Iterable[str] = (), again: Callable[[Row], str] = lambda _row: ""
+) -> None:
     """Turn rows into what pytest understands.
 
-    Raises GradientMismatch if a row is not good or a required backend is missing; skips if the
-    backend is missing; xfails if a declared gap was met.
+    `again` gives the command that repeats a row. Raises GradientMismatch if a row is not good or a
+    required backend is missing; skips if the backend is missing; xfails if a declared gap was met.
     """
     from harness.model import Status
     from harness.report.message import explain
 
     bad = [row for row in rows if not row.good]
     if bad:
-        raise GradientMismatch("\n".join(explain(row, seed) for row in bad))
+        raise GradientMismatch("\n".join(explain(row, again(row)) for row in bad))
     for row in rows:
         if row.status == Status.MISSING:
             if {"all", row.backend.partition(":")[0]} & set(required):
@@ -140,32 +151,50 @@ def verdict(rows: Sequence[Row], required: Iterable[str], seed: int = 0) -> None
 class CellCheck:
     """What a test decorated with `harness.parametrize` receives."""
 
-    def __init__(self, case: Case, cell: Cell, request: Request) -> None:
-        self.case, self.cell, self._request = case, cell, request
+    def __init__(self, cell: Cell, cases: _Cases) -> None:
+        self.cell, self._cases = cell, cases
 
     def __repr__(self) -> str:
-        return f"<{self.case.name} {_cell_name(self.cell)}>"
+        return f"<{self.cell.case} {_cell_name(self.cell)}>"
+
+    @property
+    def case(self) -> Case:
+        """The case: its `declared` YAML and its `code`."""
+        return self._cases.by_name[self.cell.case]
 
     @property
     def sample(self) -> Any:
         """The numbers of this point: `inputs`, `cotangents`, `differentiable`."""
-        return self._engine.subject(self.cell).sample
+        return self._cases.engine.subject(self.cell).sample
 
     def rows(self) -> list[Row]:
         """Every comparison of this method at this point."""
-        return self._engine.rows(self.cell)
+        return self._cases.engine.rows(self.cell)
 
     def gradients(self) -> Any:
         """The method's bare numbers: `values`, `gradients`, `seconds`."""
-        return self._engine.gradients(self.cell)
+        return self._cases.engine.gradients(self.cell)
 
     def check(self, require: Iterable[str] = ()) -> None:
         """Fail, skip or xfail the test as a collected case would."""
-        verdict(self.rows(), require, self._request.seed)
+        from harness.report.message import reproduce
 
-    @property
-    def _engine(self) -> Engine:
-        return _engine(Path(self.case.document.file), self.case, self._request)
+        __tracebackhide__ = True
+        verdict(self.rows(), require, lambda row: reproduce(row, self._cases.options))
+
+
+class _Cases:
+    """The cases of one `parametrize`; their engine is made when a test runs."""
+
+    def __init__(self, cases: Sequence[Case], request: Request, options: Sequence[str]) -> None:
+        self.by_name = {case.name: case for case in cases}
+        self.request, self.options = request, options
+
+    @cached_property
+    def engine(self) -> Engine:
+        from harness.engine import Engine
+
+        return Engine(self.by_name.values(), self.request)
 
 
 def parametrize(
@@ -199,11 +228,12 @@ def parametrize(
         modes=("value", "vjp"),
     )
     loaded = [load(entry.file) for entry in select(find(cases), patterns, tags)]
-    by_name = {case.name: case for case in loaded}
     planned = cells(loaded, request)
+    options = [word for folder in cases for word in ("--cases", str(folder))]
+    shared = _Cases(loaded, request, [*options, *(["--seed", str(seed)] if seed else [])])
     return pytest.mark.parametrize(
         argument,
-        [CellCheck(by_name[cell.case], cell, request) for cell in planned],
+        [CellCheck(cell, shared) for cell in planned],
         ids=[f"{cell.case}-{_cell_name(cell)}" for cell in planned],
     )
 
@@ -217,28 +247,34 @@ def _cell_name(cell: Cell) -> str:
 
 
 def _request(config: pytest.Config) -> Request:
-    from harness.cli import split
     from harness.plan import Request
 
     return Request(
-        backends=split(config.getoption("harness_backend")),
-        dtypes=split(config.getoption("harness_dtype")) or ("float64",),
+        backends=_split(config, "backend"),
+        dtypes=_split(config, "dtype") or ("float64",),
         draws=config.getoption("harness_draws"),
         seed=config.getoption("harness_seed"),
     )
 
 
 def _required(config: pytest.Config) -> tuple[str, ...]:
+    return tuple(label.partition(":")[0] for label in _split(config, "require"))
+
+
+def _split(config: pytest.Config, name: str) -> tuple[str, ...]:
     from harness.cli import split
 
-    return split(config.getoption("harness_require"))
+    return split(config.getoption(f"harness_{name}"))
 
 
-def _engine(file: Path, case: Case, request: Request) -> Engine:
-    """One engine per case file, so that its references serve every method."""
-    from harness.engine import Engine
-
-    key = (file, request)
-    if key not in _ENGINES:
-        _ENGINES[key] = Engine([case], request)
-    return _ENGINES[key]
+def _again(item: CellItem) -> str:
+    """The command that repeats one item."""
+    file = os.path.relpath(item.path, item.config.invocation_params.dir)
+    words = ["pytest", f"{file}::{item.name}"]
+    for name in ("backend", "dtype"):
+        values = item.config.getoption(f"harness_{name}")
+        words += [f"--harness-{name}={value}" for value in values]
+    for name, default in (("draws", 3), ("seed", 0)):
+        value = item.config.getoption(f"harness_{name}")
+        words += [f"--harness-{name}={value}"] if value != default else []
+    return shlex.join(words)

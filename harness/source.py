@@ -81,7 +81,9 @@ def parse(text: str, file: Path | str) -> Code:
     except (SyntaxError, ValueError) as error:
         line = error.lineno if isinstance(error, SyntaxError) else None
         message = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise CaseError(f"syntax error: {message}", file=file, line=line) from None
+        text_there = (error.text or "").strip() if isinstance(error, SyntaxError) else ""
+        remedy = f"mend `{text_there}`" if text_there else ""
+        raise CaseError(f"syntax error: {message}", file=file, line=line, remedy=remedy) from None
     nodes = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if "forward" not in nodes:
         near = did_you_mean("forward", nodes) if nodes else "the file defines no function"
@@ -157,7 +159,7 @@ def read_procedure(node: ast.FunctionDef, text: str, file: Path | str) -> Proced
             remedy=f"write `def {node.name}(xp, {', '.join(names)})`",
         )
     bound = Counter(names)
-    lines = text.splitlines()
+    lines = text.split("\n")  # `splitlines` would also split at a form feed
     found: list[tuple[str, int, bool]] = []
     for child, looped in _walk_scope(node):
         if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.source import (
     SCOPES,
     Code,
@@ -105,6 +106,11 @@ class Program:
         wanted = self.backward_code.parameters[len(self.forward_code.returns) :]
         # An intermediate hides an input of the same name: it is the later value.
         found = {**inputs, **trace.saved}
+        for name in wanted:
+            if name not in found:
+                raise HarnessError(
+                    f"`backward` asks for `{name}`, which this run of `forward` did not assign"
+                )
         arguments = [found[name] for name in wanted]
         result = self.functions["backward"](recorder, xp, *cotangents, *arguments)
         return result, recorder.values
@@ -119,7 +125,7 @@ def program_of(
     prompt), they run as they are: no intermediate is known then, so `backward` may ask for inputs
     only. Unlike a case file, `forward` may return an expression; its outputs are then called `f`.
     """
-    file = inspect.getsourcefile(forward) or "<unknown>"
+    file = _file_of(forward)
     first, staged_forward = _stage_function(forward, "forward")
     second, staged_backward = (
         _stage_function(backward, "backward") if backward is not None else (None, None)
@@ -130,6 +136,13 @@ def program_of(
         check_backward(first, second, None, file)
     functions = {"forward": staged_forward, "backward": staged_backward}
     return Program(first, second, lambda: functions), file, first.line  # type: ignore[arg-type,return-value]
+
+
+def _file_of(function: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsourcefile(function) or "<unknown>"
+    except TypeError:  # a partial, a builtin, an object with `__call__`
+        return "<unknown>"
 
 
 def fault_line(error: BaseException, file: str) -> int | None:
@@ -215,6 +228,9 @@ def _stage_function(
 
 def _source(function: Callable[..., Any]) -> tuple[str, str, ast.FunctionDef] | None:
     """File, text of the whole file up to the function, and syntax tree; None where unreadable."""
+    # A decorated function is run as it is: staging it would silently drop the decorator.
+    if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
+        return None
     try:
         lines, first = inspect.getsourcelines(function)
         file = inspect.getsourcefile(function)
@@ -222,7 +238,8 @@ def _source(function: Callable[..., Any]) -> tuple[str, str, ast.FunctionDef] | 
     except (OSError, TypeError, SyntaxError):
         return None
     node = tree.body[0] if tree.body else None
-    if not isinstance(node, ast.FunctionDef) or file is None:
+    # The name differs where a lambda stands inside the function that was found.
+    if not isinstance(node, ast.FunctionDef) or node.name != function.__name__ or file is None:
         return None
     ast.increment_lineno(tree, first - 1)
     return file, "\n" * (first - 1) + "".join(lines), node

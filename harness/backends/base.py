@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -134,13 +135,19 @@ class FrameworkBackend(Backend):
         gradient: bool = True,
         intermediates: Sequence[str] = (),
     ) -> Gradients:
-        try:
+        with self._translated():
             return self._differentiate(program, sample, gradient, tuple(intermediates))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the framework's way of saying that it cannot into Unsupported."""
+        try:
+            yield
         except Exception as error:
-            if self.unsupported(error):
-                reason = " ".join(str(error).split()) or type(error).__name__
-                raise Unsupported(f"{type(error).__name__}: {reason}") from error
-            raise
+            if not self.unsupported(error):
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise Unsupported(f"{type(error).__name__}: {reason}") from error
 
     def _differentiate(
         self, program: Program, sample: Sample, gradient: bool, intermediates: tuple[str, ...]
@@ -215,7 +222,8 @@ class FrameworkBackend(Backend):
         compiled = self.compile(gradient)
 
         def call(arrays: list[Array]) -> list[Array]:
-            results = compiled([self.asarray(array) for array in arrays])
+            with self._translated():
+                results = compiled([self.asarray(array) for array in arrays])
             return [self.to_numpy(each) for each in results]
 
         return call

@@ -88,7 +88,7 @@ class ManualBackend(Backend):
     ) -> tuple[Any, Mapping[str, Any]]:
         if program.backward_code is None:
             raise Unsupported("the case has no `backward`")
-        saved = {name: _locked(name, value) for name, value in trace.saved.items()}
+        saved = {name: trees.map_with_path(_locked, value) for name, value in trace.saved.items()}
         inputs = trees.map_with_path(_locked, sample.inputs)
         cotangents = tuple(_locked("", cotangent) for cotangent in sample.cotangents)
         try:

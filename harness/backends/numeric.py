@@ -1,11 +1,12 @@
 """Numeric differences: slow, approximate, and independent of every derivative rule.
 
 A difference quotient is only worth something together with its error, so every element comes with
-one: the truncation error from a second quotient with twice the step, the rounding error from the
-size of the function. The step balances the two, eps**(1/3) times the magnitude of the element
-(Press et al., Numerical Recipes, section 5.7); where that turns out poor, steps for other
-magnitudes are tried and the quotient with the smallest error estimate is kept. No evaluation leaves
-a declared domain: at its edge the quotient is one-sided, of the same order.
+one: the truncation error from a second quotient with twice the step, a kink from the second
+difference, the rounding error from the size of the function. The step balances truncation and
+rounding, eps**(1/3) times the magnitude of the element (Press et al., Numerical Recipes, section
+5.7); where that turns out poor, steps for other magnitudes are tried and the quotient with the
+smallest error estimate is kept. No evaluation leaves a declared domain: at its edge the quotient is
+one-sided, of the same order.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class NumericBackend(Backend):
         some of the elements of a large input were computed."""
         start = time.perf_counter()
         assemble = trees.assembler(sample, lambda array: array)
-        variables = [np.array(array) for array in trees.variables(sample, intermediates)]
+        # In C order, so that `reshape(-1)` is a view that can be written through.
+        variables = [np.array(array, order="C") for array in trees.variables(sample, intermediates)]
         count = len(sample.differentiable)
         trace = program.forward(self.xp, assemble(variables[:count]))
         values = dict(
@@ -79,6 +81,7 @@ class NumericBackend(Backend):
             outputs = program.forward(self.xp, assemble(variables[:count]), leaves).outputs
             return _contract(sample.cotangents, outputs)
 
+        middle, _ = evaluate()
         eps = float(np.finfo(sample.dtype).eps)
         names = [*sample.differentiable, *intermediates]
         for position, (name, variable) in enumerate(zip(names, variables, strict=True)):
@@ -93,7 +96,7 @@ class NumericBackend(Backend):
             for index in indices:
                 size = max(abs(float(magnitudes.reshape(-1)[index])), scale)
                 derivative[index], error[index] = self._quotient(
-                    evaluate, variable.reshape(-1), int(index), size, domain, eps
+                    evaluate, middle, variable.reshape(-1), int(index), size, domain, eps
                 )
             target = result.gradients if position < count else result.intermediates
             target[name] = derivative.reshape(variable.shape).astype(sample.dtype)
@@ -114,7 +117,7 @@ class NumericBackend(Backend):
         root = float(np.finfo(sample.dtype).eps) ** (1 / 3)
 
         def gradient(arrays: list[Array]) -> list[Array]:
-            variables = [np.array(array) for array in arrays]
+            variables = [np.array(array, order="C") for array in arrays]
             results = []
             for variable in variables:
                 flat = variable.reshape(-1)
@@ -141,6 +144,7 @@ class NumericBackend(Backend):
     def _quotient(
         self,
         evaluate: Callable[[], tuple[float, float]],
+        middle: float,
         flat: Array,
         index: int,
         size: float,
@@ -152,7 +156,7 @@ class NumericBackend(Backend):
         best = (math.nan, math.inf)
         for step in self._steps(size, eps):
             for direction in _stencils(center, step, domain):
-                found = _difference(evaluate, flat, index, step, direction, eps)
+                found = _difference(evaluate, middle, flat, index, step, direction, eps)
                 if found[1] < best[1] or math.isnan(best[0]):
                     best = found
                 if best[0] == 0 or best[1] <= eps**POOR * abs(best[0]):
@@ -209,14 +213,21 @@ def _contract(cotangents: Sequence[Array], outputs: Sequence[Any]) -> tuple[floa
 
 def _difference(
     evaluate: Callable[[], tuple[float, float]],
+    middle: float,
     flat: Array,
     index: int,
     step: float,
     direction: int,
     eps: float,
 ) -> tuple[float, float]:
-    """Quotient with `step`, and its error from the one with `2 step`; restores `flat`."""
+    """Quotient with `step`, and its error from the one with `2 step`; restores `flat`.
+
+    `middle` is the function at the center. Exactly at relu's kink both central quotients are 0.5,
+    as if that were certain. The second difference over the step tells: it halves with the step
+    where the function is smooth, and stays, being the jump of the derivative, where it is not.
+    """
     center = flat[index]
+    jump = 0.0
 
     def at(offset: float) -> tuple[float, float, float]:
         flat[index] = center + offset
@@ -231,6 +242,8 @@ def _difference(
         (x3, f3, _), (x2, f2, _) = at(2 * step), at(-2 * step)
         fine, coarse = (f1 - f0) / (x1 - x0), (f3 - f2) / (x3 - x2)
         rounding = (m1 + m0) / (x1 - x0)
+        second = 2 * (f1 - 2 * middle + f0) / (x1 - x0)
+        jump = 2 * second - 2 * (f3 - 2 * middle + f2) / (x3 - x2)
     else:
         side = direction * step
         (x0, f0, m0), (x1, f1, m1) = at(0.0), at(side)
@@ -239,8 +252,9 @@ def _difference(
         coarse = (-3 * f0 + 4 * f2 - f4) / (x4 - x0)
         rounding = 4 * (m1 + m0) / abs(x2 - x0)
     # The factor 3 covers functions for which two steps are not yet enough for asymptotics.
-    error = 3 * abs(fine - coarse) + ROUNDING * eps * rounding
-    return fine, error if math.isfinite(fine) and math.isfinite(error) else math.inf
+    error = 3 * abs(fine - coarse) + abs(jump) / 2 + ROUNDING * eps * rounding
+    # An infinite error estimate beside a finite number would let anything agree with it.
+    return (fine, error) if math.isfinite(fine) and math.isfinite(error) else (math.nan, math.inf)
 
 
 BACKEND = NumericBackend

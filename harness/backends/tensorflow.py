@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +88,27 @@ _GAPS = {
 )
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """File descriptor 2 closed to tensorflow's libraries while they load.
+
+    Two lines about oneDNN come before any log level is in force. What is written while an import
+    fails is passed on.
+    """
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 class TensorflowBackend(FrameworkBackend):
     """GradientTape; `function` traces the VJP into a graph and `xla` compiles that graph."""
 
@@ -98,8 +121,8 @@ class TensorflowBackend(FrameworkBackend):
     @cached_property
     def _tf(self) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        import tensorflow as tf
-
+        with _silent():
+            import tensorflow as tf
         return tf
 
     @cached_property

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness import printed
 from harness.cases import schema
 from harness.cases.document import Document, Path_, read
 from harness.cases.schema import CaseFile, Leaf, Point
@@ -61,7 +62,7 @@ def load(yaml_file: Path) -> Case:
     document = read(yaml_file)
     declared = schema.validate(document)
     try:
-        text = python_file.read_text(encoding="utf-8")
+        text = python_file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(f"cannot be read: {error}", file=python_file) from None
     case = Case(yaml_file.stem, document, declared, parse(text, python_file))
@@ -156,12 +157,28 @@ def _check_points(case: Case) -> None:
                 f"there is no size `{point.size}`; "
                 + did_you_mean(point.size, case.declared.sizes),
             )
+        _check_cotangent(case, point, where)
         _check_expectations(case, point, where)
+
+
+def _check_cotangent(case: Case, point: Point, where: Path_) -> None:
+    outputs = case.code.forward.returns
+    by_name = isinstance(point.cotangent, Mapping)
+    for name, numbers in point.cotangent.items() if by_name else [("", point.cotangent)]:
+        at: Path_ = (*where, "cotangent", name) if by_name else (*where, "cotangent")
+        if by_name and name not in outputs:
+            raise case.document.error(at, f"`{name}` is no output; {did_you_mean(name, outputs)}")
+        try:
+            printed.to_arrays(0.0 if numbers is None else numbers)
+        except (ValueError, TypeError, OverflowError):
+            raise case.document.error(
+                at, f"`{numbers}` is no array of numbers", "give nested lists of equal length"
+            ) from None
 
 
 def _check_expectations(case: Case, point: Point, where: Path_) -> None:
     outputs = case.code.forward.returns
-    stages = {stage.name for stage in case.code.forward.stages}
+    stages = set(case.code.intermediates)
     inputs = set(case.code.forward.parameters)
     for index, expectation in enumerate(point.expect):
         at: Path_ = (*where, "expect", index)
@@ -171,7 +188,8 @@ def _check_expectations(case: Case, point: Point, where: Path_) -> None:
             if name not in stages:
                 raise case.document.error(
                     (*at, "intermediates", name),
-                    f"`forward` assigns no `{name}`; {did_you_mean(name, stages)}",
+                    f"`{name}` is no intermediate of `forward`; {did_you_mean(name, stages)}",
+                    "name a variable that `forward` assigns once, in no loop, and does not return",
                 )
         for name in expectation.gradient:
             valid = inputs | set(case.code.intermediates)
@@ -216,6 +234,15 @@ def _check_training(case: Case) -> None:
             ("training", "of"),
             f"`{training.of}` is no input; "
             + did_you_mean(training.of, case.code.forward.parameters),
+        )
+    trained = [
+        leaf
+        for path, leaf in case.leaves.items()
+        if path == training.of or path.startswith(f"{training.of}.")
+    ]
+    if trained and not any(leaf.differentiable for leaf in trained):
+        raise case.document.error(
+            ("training", "of"), f"`{training.of}` is not differentiable", "train another input"
         )
     if isinstance(training.steps, str):
         for size, values in case.declared.sizes.items():

@@ -7,9 +7,8 @@ is a number and `no` is a name, which is what people who write numbers and varia
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -38,8 +37,11 @@ for _tag, _pattern, _first in (
     )
 
 
-@dataclass(frozen=True)
-class Document:
+# PyYAML reads `010` as octal, as YAML 1.1 did.
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+
+
+class Document(NamedTuple):
     """A parsed YAML file: its data, and the line of every key and item by path."""
 
     file: Path
@@ -81,7 +83,13 @@ def read(file: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
         message = " ".join(filter(None, (error.context, error.problem)))
-        raise CaseError(f"malformed YAML: {message}", file=file, line=line) from None
+        raise CaseError(
+            f"malformed YAML: {message}",
+            file=file,
+            line=line,
+            remedy="mend the indentation or the brackets; quote text that holds `: ` or starts "
+            "with one of `[{&*!|>%@`",
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = "an alias refers to itself" if isinstance(error, RecursionError) else str(error)
         raise CaseError(f"malformed YAML: {reason}", file=file) from None
@@ -112,4 +120,9 @@ def _build(loader: Any, node: yaml.Node, path: Path_, lines: dict[Path_, int], f
             lines[(*path, index)] = item.start_mark.line + 1
             items.append(_build(loader, item, (*path, index), lines, file))
         return items
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except (ValueError, KeyError):  # `!!int two`, `!!bool perhaps`
+        kind = node.tag.rpartition(":")[2]
+        line = node.start_mark.line + 1
+        raise CaseError(f"`{node.value}` is no {kind}", file=file, line=line) from None

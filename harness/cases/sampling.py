@@ -9,6 +9,7 @@ to learn the shapes of outputs and intermediates).
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -143,7 +144,7 @@ def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
         at = _at(case, point, path)
         try:
             values, _ = printed.to_arrays(node)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise case.document.error(
                 at, f"`{path}` is no array of numbers", "give nested lists of equal length"
             ) from None
@@ -159,6 +160,8 @@ def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
                     f"[{low:g}, {high:g}]",
                     "move the point, or widen the domain",
                 )
+        if leaf is not None and leaf.draw == "integers" and np.any(values != np.rint(values)):
+            raise case.document.error(at, f"`{path}` must be integers, as `draw: integers` says")
         found[path] = values
     return found
 
@@ -293,8 +296,12 @@ def _draw(
             )
         return rng.uniform(low, high, shape)
     if kind == "integers":
-        return rng.integers(int(low), int(high), shape, endpoint=True)
+        return rng.integers(math.ceil(low), math.floor(high), shape, endpoint=True)
     if kind == "simplex":
+        if not shape:
+            raise case.document.error(
+                ("inputs", *path.split(".")), f"`{path}`: `draw: simplex` needs at least one axis"
+            )
         return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
     if kind in ("spd", "orthogonal"):
         if len(shape) < 2 or shape[-1] != shape[-2]:

@@ -6,6 +6,7 @@ is misspelt, and they are the JSON Schema that `harness schema` prints for edito
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -47,6 +48,11 @@ def _numbers(what: str, accepts: Callable[[Any], bool]) -> Callable[[Any], Any]:
                 raise PydanticCustomError("number", f"`{node}` is no {what}", {"path": path})
 
         walk(value, ())
+        try:
+            printed.to_arrays(value)
+        except (ValueError, OverflowError):
+            text = "no array of numbers; give nested lists of equal length"
+            raise PydanticCustomError("number", text) from None
         return value
 
     return validate
@@ -95,7 +101,7 @@ def _kind(value: Any) -> str:
 class Leaf(_Strict):
     """One array among the inputs. Without `shape` and `value`, `inputs(rng)` supplies it."""
 
-    shape: list[int | str] | None = Field(
+    shape: list[Annotated[int, Field(ge=0)] | str] | None = Field(
         None, description="dimensions: numbers, or names that `sizes` defines; [] is a scalar"
     )
     value: Numbers = Field(None, description="a fixed value")
@@ -111,10 +117,15 @@ class Leaf(_Strict):
             raise PydanticCustomError("leaf", "a leaf has one of `shape` and `value`, not both")
         if self.domain is not None and not self.domain[0] < self.domain[1]:
             raise PydanticCustomError("leaf", "`domain` must be [low, high] with low < high")
-        if self.draw == "integers" and (
-            self.domain is None or any(abs(bound) == float("inf") for bound in self.domain)
-        ):
-            raise PydanticCustomError("leaf", "`draw: integers` needs a finite `domain`")
+        if self.draw == "integers":
+            if self.domain is None or not all(map(math.isfinite, self.domain)):
+                raise PydanticCustomError("leaf", "`draw: integers` needs a finite `domain`")
+            if math.ceil(self.domain[0]) > math.floor(self.domain[1]):
+                raise PydanticCustomError("leaf", "`draw: integers`: the domain holds no integer")
+        if self.value is not None and self.domain is not None:
+            values, _ = printed.to_arrays(self.value)
+            if not ((values >= self.domain[0]) & (values <= self.domain[1])).all():
+                raise PydanticCustomError("leaf", "`value` is outside the `domain`")
         return self
 
 
@@ -258,7 +269,9 @@ def _explain(document: Document, error: ValidationError) -> CaseError:
     if first["type"] == "missing":
         message = f"`{first['loc'][-1]}` is missing" + (f" in `{where}`" if where else "")
     elif path[:1] == ("inputs",) and first["type"].startswith("model_"):
-        message = f"`{where}` is no input; {did_you_mean(str(path[-1]), Leaf.model_fields)}"
+        # `shap: [2]` alone reads as a container; its key, not the index below it, is the culprit.
+        keys = [str(part) for part in path if isinstance(part, str)]
+        message = f"`{where}` is no input; {did_you_mean(keys[-1], Leaf.model_fields)}"
         remedy = "an input is a mapping with `shape` or `value`, or a container of such mappings"
     else:
         text = first["msg"][:1].lower() + first["msg"][1:]

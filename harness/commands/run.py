@@ -12,10 +12,11 @@ from pathlib import Path
 from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import Entry, find, select
+from harness.cases.sampling import check_points
 from harness.engine import Engine
 from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
 from harness.model import Row, Status
-from harness.plan import Request, cells
+from harness.plan import Cell, Request, cells
 from harness.report import files, terminal
 
 
@@ -35,7 +36,8 @@ def execute(options: argparse.Namespace) -> int:
         intermediates=options.intermediates,
         **({"modes": cli.split(options.mode)} if options.mode else {}),
     )
-    required = _required(cli.split(options.require))
+    required = cli.split(options.require)
+    _check_required(required)
     loaded = load_all(entries)
     plan = cells(loaded, request)
     folder = Path(options.report) if options.report else None
@@ -45,21 +47,24 @@ def execute(options: argparse.Namespace) -> int:
     interrupted = False
     work = Engine(loaded, request).run(plan)
     try:
-        for _, found in terminal.progress(work, len(plan), enabled=not options.no_progress):
+        for _, found in terminal.progress(
+            work, len(plan), enabled=not options.no_progress, label=_label
+        ):
             rows.extend(found)
     except KeyboardInterrupt:
         interrupted = True
+    again = _common(options)
     if folder is not None and rows:
         files.write(
             folder,
             rows,
-            command=shlex.join(["harness", *sys.argv[1:]]),
+            command=shlex.join(["harness", *options.arguments]),
             versions=environment(),
             descriptions=_descriptions(loaded),
-            seed=request.seed,
+            options=again,
         )
     if rows:
-        terminal.summary(rows, request.seed)
+        terminal.summary(rows, again, str(folder / files.MARKDOWN) if folder else "")
     if interrupted:
         done = f"; {folder}/ has the {len(rows)} comparisons so far" if folder and rows else ""
         print(f"interrupted{done}", file=sys.stderr)
@@ -73,12 +78,29 @@ def load_all(entries: Sequence[Entry]) -> list[Case]:
     errors: list[CaseError] = []
     for entry in entries:
         try:
-            found.append(load(entry.file))
+            case = load(entry.file)
+            check_points(case)
+            found.append(case)
         except CaseError as error:
             errors.append(error)
     if errors:
         raise CaseErrors(errors)
     return found
+
+
+def _label(item: tuple[Cell, list[Row]]) -> str:
+    cell = item[0]
+    return f"{cell.case} {cell.backend}"
+
+
+def _common(options: argparse.Namespace) -> list[str]:
+    """The options that a row's reproducing command repeats, since the row does not tell them."""
+    words = [word for folder in cli.split(options.cases) for word in ("--cases", folder)]
+    if options.seed:
+        words += ["--seed", str(options.seed)]
+    if options.step is not None:
+        words += ["--step", repr(options.step)]
+    return words + (["--intermediates"] if options.intermediates else [])
 
 
 def environment() -> dict[str, str]:
@@ -89,19 +111,21 @@ def environment() -> dict[str, str]:
     return found
 
 
-def _required(names: Sequence[str]) -> set[str]:
+def _check_required(names: Sequence[str]) -> None:
     for name in names:
         if name != "all" and name not in backends.names():
             raise UsageError(f"no backend `{name}`; {did_you_mean(name, backends.names())}")
-    return set(backends.names()) if "all" in names else set(names)
 
 
-def _status(rows: Sequence[Row], required: set[str]) -> int:
-    missing = {row.backend.partition(":")[0] for row in rows if row.status == Status.MISSING}
-    for name in sorted(missing & required):
+def _status(rows: Sequence[Row], required: Sequence[str]) -> int:
+    wanted = dict.fromkeys(name for name in required if name != "all")
+    if "all" in required:
+        wanted |= dict.fromkeys(row.backend.partition(":")[0] for row in rows)
+    absent = [name for name in wanted if not backends.backend_class(name).installed()]
+    for name in absent:
         command = backends.backend_class(name).install
         print(f"error: `{name}` is required and not installed: {command}", file=sys.stderr)
-    if missing & required or any(not row.good for row in rows):
+    if absent or any(not row.good for row in rows):
         return cli.FAILED
     if all(row.status == Status.MISSING for row in rows):
         print("error: nothing was compared; no method asked for is installed", file=sys.stderr)

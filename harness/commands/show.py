@@ -7,18 +7,24 @@ and then each method's number for every gradient, intermediates included.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import find, select
-from harness.errors import UsageError
-from harness.source import Procedure
+from harness.errors import HarnessError, UsageError
+from harness.report.grid import grid
+
+if TYPE_CHECKING:
+    from harness.engine import Engine
+    from harness.model import Gradients, Row, Sample
+    from harness.plan import Cell, Request
+    from harness.staging import Trace
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -28,43 +34,96 @@ def execute(options: argparse.Namespace) -> int:
         names = ", ".join(f"`{entry.name}`" for entry in entries)
         raise UsageError(f"`{options.case}` matches {names}; name one of them")
     case = load(entries[0].file)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    _print_header(console, case)
     if options.no_run:
-        _print_code(console, case.code.forward, case)
-        if case.code.backward is not None:
-            _print_code(console, case.code.backward, case)
-        return cli.OK
-    _print_run(console, case, options)
+        page = _Page()
+        page.header(case)
+        for procedure in (case.code.forward, case.code.backward):
+            if procedure is not None:
+                rows = [(str(stage.line), stage.source) for stage in procedure.stages]
+                page.table(procedure.name, ("line", "code"), rows)
+    else:
+        _show_run(case, options)
     return cli.OK
 
 
-def _print_header(console: Console, case: Case) -> None:
-    declared = case.declared
-    console.print(Text(f"{case.name}: {declared.summary}", style="bold"))
-    for name in ("formula", "source"):
-        if text := getattr(declared, name):
-            console.print(Text(f"{name}: {text}"))
-    console.print(Text(f"file: {case.code.file}"), soft_wrap=True)
+@dataclass(frozen=True)
+class _Page:
+    """Where the lines go. A file or a pipe has no width, so nothing is rearranged there."""
+
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+
+    @property
+    def width(self) -> int:
+        return self.console.width if self.console.is_terminal else 10_000
+
+    def say(self, text: str = "", style: str = "") -> None:
+        self.console.print(Text(text, style=style), soft_wrap=True)
+
+    def header(self, case: Case) -> None:
+        declared = case.declared
+        self.say(f"{case.name}: {declared.summary}", "bold")
+        lines = {
+            "formula": declared.formula,
+            "source": declared.source,
+            "points": ", ".join(declared.points),
+            "sizes": ", ".join(
+                f"{name} ({', '.join(f'{key}={value}' for key, value in values.items())})"
+                for name, values in declared.sizes.items()
+            ),
+            "file": case.code.file,
+        }
+        for name, text in lines.items():
+            if text:
+                self.say(f"{name:7}  {text}")
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        if rows:
+            self.say()
+            self.say(title, "bold")
+            for block in grid(header, rows, self.width, keys=2):
+                self.say(block)
 
 
-def _print_code(console: Console, procedure: Procedure, case: Case) -> None:
-    table = Table("line", "code", title=procedure.name, title_justify="left")
-    for stage in procedure.stages:
-        table.add_row(str(stage.line), Text(stage.source))
-    console.print(table)
-
-
-def _print_run(console: Console, case: Case, options: argparse.Namespace) -> None:
+def _show_run(case: Case, options: argparse.Namespace) -> None:
     from harness.cases.sampling import NUMPY
     from harness.engine import Engine
-    from harness.plan import Cell, Request, cells
+    from harness.plan import Cell, cells
+    from harness.rows import describe
+    from harness.trees import flatten
+
+    request, point, size = _request(case, options)
+    planned = [cell for cell in cells([case], request) if not cell.training]
+    engine = Engine([case], request)
+    page = _Page()
+    text = _Numbers(page.width)
+    recorded: Mapping[str, Any] = {}
+    try:
+        sample = engine.subject(Cell(case.name, point, size, options.dtype, "manual")).sample
+        trace = case.program.forward(NUMPY, sample.inputs)
+        if case.code.backward is not None:
+            recorded = case.program.backward(NUMPY, sample.cotangents, sample.inputs, trace)[1]
+    except HarnessError:
+        raise
+    except Exception as error:  # whatever the case's own code raises
+        raise HarnessError(describe(error, case)) from error
+    page.header(case)
+    inputs = [(name, text(value)) for name, value in flatten(sample.inputs).items()]
+    page.table(f"inputs at {point}, {options.dtype}", ("input", "value"), inputs)
+    methods = _methods(engine, planned)
+    _show_forward(page, text, case, sample, trace, recorded, methods)
+    if case.code.backward is not None:
+        rows = [_line(stage, text(recorded.get(stage.name))) for stage in case.code.backward.stages]
+        page.table("backward", ("line", "code", "value"), rows)
+    _show_methods(page, text, methods)
+    _say_missing(page, planned)
+
+
+def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str, str]:
+    """What to run, the point and the size."""
+    from harness.plan import Request
 
     point = options.point or next(iter(case.declared.points), "draw0")
-    draws = int(point[4:]) + 1 if point.startswith("draw") and point[4:].isdigit() else 0
-    size = "declared" if point in case.declared.points else options.size
+    draws = int(point[4:]) + 1 if point.startswith("draw") and point[4:].isdecimal() else 0
     request = Request(
         backends=cli.split(options.backend),
         dtypes=(options.dtype,),
@@ -76,71 +135,32 @@ def _print_run(console: Console, case: Case, options: argparse.Namespace) -> Non
         step=options.step,
         intermediates=True,
     )
-    planned = cells([case], request)
-    engine = Engine([case], request)
-    sample = engine.subject(Cell(case.name, point, size, options.dtype, "manual")).sample
-    trace = case.program.forward(NUMPY, sample.inputs)
-    recorded: dict[str, Any] = {}
-    if case.code.backward is not None:
-        _, locals_ = case.program.backward(NUMPY, sample.cotangents, sample.inputs, trace)
-        recorded = dict(locals_)
-        for name, seed in zip(case.code.forward.returns, sample.cotangents, strict=True):
-            recorded[f"d{name}"] = seed
-    console.print(Text(f"point {point}, {options.dtype}"))
-    inputs = Table("input", "value", title="inputs", title_justify="left")
-    for name, value in sample.inputs.items():
-        inputs.add_row(name, _text(value))
-    console.print(inputs)
-    forward = Table("line", "code", "value", "cotangent", title="forward", title_justify="left")
-    for stage in case.code.forward.stages:
-        saved, cotangent = trace.saved.get(stage.name), recorded.get(f"d{stage.name}")
-        forward.add_row(str(stage.line), Text(stage.source), _text(saved), _text(cotangent))
-    console.print(forward)
-    if case.code.backward is not None:
-        backward = Table("line", "code", "value", title="backward", title_justify="left")
-        for stage in case.code.backward.stages:
-            backward.add_row(str(stage.line), Text(stage.source), _text(recorded.get(stage.name)))
-        console.print(backward)
-    methods = Table(
-        "quantity",
-        "method",
-        "number",
-        "verdict",
-        "reference",
-        title_justify="left",
-        title="every method",
-    )
-    previous = ""
-    for quantity, label, number, verdict, reference in sorted(
-        _numbers(engine, planned), key=lambda line: line[0]
-    ):
-        if previous and quantity != previous:
-            methods.add_section()
-        methods.add_row(quantity if quantity != previous else "", label, number, verdict, reference)
-        previous = quantity
-    console.print(methods)
+    return request, point, "declared" if point in case.declared.points else options.size
 
 
-def _numbers(engine: Any, planned: Iterable[Any]) -> Iterable[tuple[str, str, Text, str, str]]:
-    """Quantity, method, number, verdict and reference of everything that was compared."""
-    from harness.report.message import mark
+@dataclass(frozen=True)
+class _Method:
+    """What one method says: its rows, and its arrays by quantity."""
 
+    label: str
+    rows: list[Row]
+    arrays: Mapping[str, Any]
+
+
+def _methods(engine: Engine, planned: Iterable[Cell]) -> list[_Method]:
+    found = []
     for cell in planned:
-        if not backends.backend_class(cell.backend.partition(":")[0]).installed():
-            continue
-        arrays = _arrays(engine, cell)
-        for row in engine.rows(cell):
-            number = arrays.get(row.quantity)
-            text = _text(number) if number is not None else Text(row.detail)
-            yield row.quantity, row.backend, text, mark(row.status, row.digits), row.reference
+        if _installed(cell):
+            rows = engine.rows(cell)
+            try:
+                arrays = _by_quantity(engine.gradients(cell))
+            except Exception:  # its rows say what it raises
+                arrays = {}
+            found.append(_Method(cell.backend, rows, arrays))
+    return found
 
 
-def _arrays(engine: Any, cell: Any) -> dict[str, Any]:
-    """Quantity -> array of one method; nothing where it raises, since its row says why."""
-    try:
-        found = engine.gradients(cell)
-    except Exception:
-        return {}
+def _by_quantity(found: Gradients) -> dict[str, Any]:
     return {
         **found.values,
         **{f"d/d{name}": array for name, array in found.gradients.items()},
@@ -148,16 +168,110 @@ def _arrays(engine: Any, cell: Any) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> Text:
-    """Numbers as numpy prints them, large arrays abbreviated."""
-    import numpy as np
+def _show_forward(
+    page: _Page,
+    text: _Numbers,
+    case: Case,
+    sample: Sample,
+    trace: Trace,
+    recorded: Mapping[str, Any],
+    methods: Sequence[_Method],
+) -> None:
+    """Values, and cotangents by `backward`; where it has none of that name, by the first method
+    that does."""
+    seeds = dict(zip(case.code.forward.returns, sample.cotangents, strict=True))
 
-    if value is None:
-        return Text("")
-    if isinstance(value, dict):
-        return Text("\n").join(Text(f"{key}: ").append(_text(each)) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return Text("\n").join(_text(each) for each in value)
-    if isinstance(value, np.ndarray | np.generic):
-        return Text(np.array2string(np.asarray(value), precision=12, threshold=24, edgeitems=2))
-    return Text(str(value))
+    def cotangent(name: str) -> str:
+        if name in seeds:
+            return text(seeds[name])
+        if f"d{name}" in recorded:
+            return text(recorded[f"d{name}"])
+        for method in methods:
+            if (array := method.arrays.get(f"d/d{name} (intermediate)")) is not None:
+                return f"{text(array)}\nby {method.label}"
+        return ""
+
+    rows = [
+        (*_line(stage, text(trace.saved.get(stage.name))), cotangent(stage.name))
+        for stage in case.code.forward.stages
+    ]
+    page.table("forward", ("line", "code", "value", "cotangent"), rows)
+
+
+def _show_methods(page: _Page, text: _Numbers, methods: Sequence[_Method]) -> None:
+    """For each quantity the number of every method; equal matrices are printed once."""
+    from harness.report.message import mark
+
+    quantities: dict[str, list[tuple[str, str, str, str]]] = {}
+    for method in methods:
+        for row in method.rows:
+            number = text(method.arrays.get(row.quantity)) or _worst(row)
+            line = (method.label, mark(row.status, row.digits), row.reference, number)
+            quantities.setdefault(row.quantity, []).append(line)
+    page.say()
+    page.say("every method: status and correct digits, judged against, number", "bold")
+    for quantity, lines in quantities.items():
+        page.say(quantity, "bold")
+        groups: dict[str, list[tuple[str, str, str, str]]] = {}
+        for index, line in enumerate(lines):
+            groups.setdefault(line[3] if "\n" in line[3] else str(index), []).append(line)
+        merged = [
+            ("", *("\n".join(part) for part in list(zip(*group, strict=True))[:3]), group[0][3])
+            for group in groups.values()
+        ]
+        for block in grid([""] * 5, merged, page.width, keys=4):
+            page.say(block)
+
+
+def _worst(row: Row) -> str:
+    """Without an array (a printed expectation, a method that raised): the worst element."""
+    if not row.got:
+        return row.detail
+    at = f" at {row.worst_index}" if row.worst_index else ""
+    expected = "printed" if row.reference == "printed" else "expected"
+    return f"{row.got}{at}, {expected} {row.expected}"
+
+
+def _say_missing(page: _Page, planned: Iterable[Cell]) -> None:
+    for cell in planned:
+        if not _installed(cell):
+            method = backends.backend_class(cell.backend.partition(":")[0])
+            page.say(f"{cell.backend} is not installed: {method.install}")
+
+
+def _installed(cell: Cell) -> bool:
+    return backends.backend_class(cell.backend.partition(":")[0]).installed()
+
+
+def _line(stage: Any, value: str) -> tuple[str, str, str]:
+    return str(stage.line), stage.source, value
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Numbers as numpy prints them, large arrays abbreviated, for a page of this width."""
+
+    width: int
+
+    def __call__(self, value: Any) -> str:
+        """One line for a scalar, one per row for a matrix, one per leaf for a container."""
+        import numpy as np
+
+        if value is None:
+            return ""
+        if isinstance(value, dict):
+            return "\n".join(self._leaf(f"{key}: ", each) for key, each in value.items())
+        if isinstance(value, list | tuple):
+            return "\n".join(map(self, value))
+        if isinstance(value, np.ndarray | np.generic):
+            return np.array2string(
+                np.asarray(value),
+                precision=12,
+                threshold=24,
+                edgeitems=2,
+                max_line_width=min(100, max(40, self.width - 20)),
+            )
+        return str(value)
+
+    def _leaf(self, label: str, value: Any) -> str:
+        return label + self(value).replace("\n", "\n" + " " * len(label))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,23 +14,25 @@ import pandas as pd
 from harness.errors import UsageError
 from harness.model import Row
 from harness.report import tables
-from harness.report.message import explain
+from harness.report.message import explain, reproduce
+
+CSV, MARKDOWN = "results.csv", "report.md"
 
 
 def prepare(folder: Path) -> None:
-    """Make sure that `folder` can be written to, before anything is computed.
+    """Make sure that the report can be written to `folder`, before anything is computed.
 
     Raises UsageError if it cannot.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (CSV, MARKDOWN):
+            if (folder / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"its `{name}` is a folder")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(
-            f"`{folder}` cannot be written to: {error.strerror}\n"
-            "  remedy: name another folder with `--report DIR`"
-        ) from None
+        raise _unwritable(folder, error) from None
 
 
 def write(
@@ -38,20 +42,28 @@ def write(
     command: str,
     versions: Mapping[str, str],
     descriptions: Mapping[str, Mapping[str, str]],
-    seed: int = 0,
+    options: Sequence[str] = (),
 ) -> list[Path]:
     """Write both files and return their paths.
 
     `versions` are the lines of the environment table; `descriptions` gives `summary`, `formula`
-    and `source` of each case.
+    and `source` of each case; `options` are those that a row's reproducing command needs besides
+    what the row says. Raises UsageError if the folder cannot be written to.
     """
     table = tables.frame(rows)
-    text = markdown(rows, table, command, versions, descriptions, seed)
-    csv = folder / "results.csv"
-    report = folder / "report.md"
-    _replace(csv, table.to_csv(index=False, lineterminator="\n"))
-    _replace(report, text)
-    return [csv, report]
+    text = markdown(rows, table, command, versions, descriptions, options)
+    try:
+        return _replace({folder / CSV: csv_text(table), folder / MARKDOWN: text})
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """The rows as CSV. A float is the shortest text that gives it back, NaN an empty field."""
+    texts = table.select_dtypes(exclude="number").columns
+    # The csv module quotes a field for a line feed, but not for a bare carriage return.
+    plain = {name: table[name].str.replace(_RETURN, "\n", regex=True) for name in texts}
+    return str(table.assign(**plain).to_csv(index=False, lineterminator="\n"))
 
 
 def markdown(
@@ -60,28 +72,31 @@ def markdown(
     command: str,
     versions: Mapping[str, str],
     descriptions: Mapping[str, Mapping[str, str]],
-    seed: int = 0,
+    options: Sequence[str] = (),
 ) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(table).items())
+    found = tables.summaries(table)
     parts = [
         "# Gradient report",
         f"{len(rows)} comparisons: {total}.",
         "A cell shows the worst status of its comparisons and the fewest correct significant "
         "digits among them; `results.csv` beside this file has every number.",
         "## Summary",
-        _table(tables.summary(table)),
     ]
+    for dtype, matrix in found.items():
+        parts += [f"### {escape(dtype)}"] if len(found) > 1 else []
+        parts.append(_table(matrix))
     bad = [row for row in rows if not row.good]
     if bad:
         parts.append("## What is not good")
-        parts.extend(_fence(explain(row, seed)) for row in bad)
+        parts.extend(_fence(explain(row, reproduce(row, options))) for row in bad)
     parts.append("## Cases")
     for name, group in table.groupby("case", sort=False):
         about = descriptions.get(str(name), {})
         parts.append(f"### {escape(str(name))}")
         if about.get("summary"):
-            parts.append(escape(about["summary"]))
+            parts.append(paragraph(about["summary"]))
         if about.get("formula"):
             parts.append(_fence(about["formula"], "math"))
         if about.get("source"):
@@ -96,6 +111,7 @@ def markdown(
     return "\n\n".join(parts) + "\n"
 
 
+_RETURN = re.compile(r"\r\n?")
 _ESCAPES = str.maketrans(
     {**{each: f"\\{each}" for each in "\\`*_{}[]#|~$"}, "&": "&amp;", "<": "&lt;", ">": "&gt;"}
 )
@@ -104,6 +120,11 @@ _ESCAPES = str.maketrans(
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table cell."""
     return " ".join(text.split()).translate(_ESCAPES)
+
+
+def paragraph(text: str) -> str:
+    """Text that stands by itself: what would begin a list, a rule or a numbered item does not."""
+    return re.sub(r"^(\d{0,9})([-+=.)])", r"\1\\\2", escape(text))
 
 
 def _fence(text: str, language: str = "") -> str:
@@ -125,14 +146,30 @@ def _lines(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(lines)
 
 
-def _replace(file: Path, text: str) -> None:
-    """Write beside the file and move over it, so that a reader never sees half a file."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+def _replace(texts: Mapping[Path, str]) -> list[Path]:
+    """Write all beside the files and then move each over its own, so that a reader never sees half
+    a file, and a full disk leaves both old files."""
+    staged: dict[Path, Path] = {}
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        for file, text in texts.items():
+            handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+            staged[file] = Path(name)
+            # A name from the file system may hold what UTF-8 cannot say.
+            with os.fdopen(
+                handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as stream:
+                stream.write(text)
+            os.chmod(name, 0o644)
+        for file, temporary in staged.items():
+            os.replace(temporary, file)
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+    return list(texts)
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"`{folder}` cannot be written to: {error.strerror or error}\n"
+        "  remedy: name another folder with `--report DIR`"
+    )

@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
+import glob
+import math
 import shlex
+from collections.abc import Sequence
 
 from harness.model import Row, Status
 
 
-def explain(row: Row, seed: int = 0) -> str:
-    """Got and expected aligned, where, how far beyond the tolerance, and how to see it again."""
-    where = ", ".join(filter(None, (row.point, row.size, row.dtype)))
-    lines = [f"{row.case} [{where}] {row.backend}: {row.quantity} ({row.mode}): {row.status}"]
+def explain(row: Row, again: str = "") -> str:
+    """Got and expected aligned, where, how far beyond the tolerance, and how to see it again.
+
+    `again` is the command that repeats the row.
+    """
+    size = "" if row.size in ("default", "declared") else row.size
+    where = ", ".join(filter(None, (row.point, size, row.dtype)))
+    quantity = row.mode if row.quantity == "all" else row.quantity
+    lines = [f"{row.status}: {row.case} [{where}] {row.backend}: {quantity}"]
     if row.got or row.expected:
-        at = f"   at {row.worst_index}" if row.worst_index else ""
-        lines += [f"  got       {row.got}{at}", f"  expected  {row.expected}   ({row.reference})"]
-    if row.error_over_tolerance == row.error_over_tolerance:
+        got, expected = _aligned(row.got, row.expected)
+        lines += [_line("got", got), _line("expected", f"{expected}   ({row.reference})")]
+    if row.worst_index:
+        lines.append(_line("worst at", row.worst_index))
+    if math.isfinite(row.max_abs_error):
         lines.append(
-            f"  error     {row.max_abs_error:.3g} absolute, {row.max_rel_error:.3g} relative, "
-            f"{row.max_ulp_error:.3g} ulp; {row.digits:.1f} digits are right at the worst element"
+            _line(
+                "error",
+                f"{row.max_abs_error:.3g} absolute, {row.max_rel_error:.3g} relative, "
+                f"{row.max_ulp_error:.3g} ulp",
+            )
         )
-        lines.append(f"  error is {row.error_over_tolerance:.3g} times the tolerance{_bound(row)}")
+        lines.append(_line("tolerance", _tolerance(row)))
     if row.detail:
-        lines.append(f"  detail    {row.detail}")
-    lines.append(f"  reproduce {reproduce(row, seed)}")
+        lines += [_line("detail", row.detail)]
+    if again:
+        lines.append(_line("reproduce", again))
     return "\n".join(lines)
 
 
-def reproduce(row: Row, seed: int = 0) -> str:
-    """The command that repeats this row alone."""
-    words = ["harness", "run", row.case, "--backend", row.backend, "--point", row.point]
-    words += ["--dtype", row.dtype, "--mode", row.mode]
+def reproduce(row: Row, options: Sequence[str] = ()) -> str:
+    """The command that repeats this row; `options` are those that the row does not tell, such as
+    `--cases DIR`, `--seed` and `--step`."""
+    words = ["harness", "run", glob.escape(row.case), "--backend", row.backend]
+    words += ["--point", row.point, "--dtype", row.dtype, "--mode", row.mode]
     if row.size not in ("default", "declared"):
         words += ["--size", row.size]
     if row.point.startswith("draw") and row.point[4:].isdigit() and int(row.point[4:]) > 2:
         words += ["--draws", str(int(row.point[4:]) + 1)]
-    if seed:
-        words += ["--seed", str(seed)]
-    return shlex.join(words)
-
-
-def _bound(row: Row) -> str:
-    """The tolerance of the worst element, recovered from its two numbers."""
-    try:
-        error = abs(float(row.got) - float(row.expected))
-    except ValueError:
-        return ""
-    if row.error_over_tolerance in (0.0, float("inf")):
-        return ""
-    return f" of {error / row.error_over_tolerance:.3g}"
+    return shlex.join([*words, *options])
 
 
 def mark(row_status: str, digits: float) -> str:
     """A verdict in a table cell: the status, and the correct digits where there are any."""
-    if row_status in (Status.MISSING, Status.UNSUPPORTED) or digits != digits:
+    if row_status in (Status.MISSING, Status.UNSUPPORTED) or math.isnan(digits):
         return row_status
     return f"{row_status} {digits:.1f}"
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:9}  {text}"
+
+
+def _aligned(got: str, expected: str) -> tuple[str, str]:
+    """Both with their digits in the same columns: where one has a sign, the other has a blank."""
+    if got.startswith("-") != expected.startswith("-"):
+        got, expected = (each if each.startswith("-") else f" {each}" for each in (got, expected))
+    return got, expected
+
+
+def _tolerance(row: Row) -> str:
+    """How far beyond the tolerance, and the tolerance of the worst element, which follows from
+    the row's numbers."""
+    if math.isinf(row.error_over_tolerance):
+        return "0, so any error exceeds it"
+    times = f"the error is {row.error_over_tolerance:.3g} times"
+    try:
+        error = abs(float(row.got) - float(row.expected))
+    except ValueError:
+        error = math.nan
+    if row.error_over_tolerance == 0.0 or not math.isfinite(error):
+        return f"{times} the tolerance"
+    return f"{error / row.error_over_tolerance:.3g}; {times} that"

@@ -11,7 +11,6 @@ from harness.model import GOOD, Row, Status
 from harness.report.message import mark
 
 COLUMNS = [field.name for field in fields(Row)]
-_SAMPLE = ["case", "point", "size", "dtype"]
 
 #: From best to worst: a cell of the summary shows the worst status of its rows.
 _ORDER = (
@@ -36,12 +35,18 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Case by backend: the worst status, and the fewest correct digits."""
-    return _pivot(table, ["case"])
+    return _marked(_worst(table, ["case"]))
+
+
+def summaries(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Dtype -> its summary: seven digits are all of float32 and a fault in float64, so a cell for
+    both would say nothing."""
+    return {str(dtype): summary(each) for dtype, each in table.groupby("dtype", sort=False)}
 
 
 def details(table: pd.DataFrame) -> pd.DataFrame:
     """One case's rows: point, size, dtype, mode and quantity by backend."""
-    return _pivot(table, ["point", "size", "dtype", "mode", "quantity"])
+    return _marked(_worst(table, ["point", "size", "dtype", "mode", "quantity"]))
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:
@@ -55,24 +60,28 @@ def counts(table: pd.DataFrame) -> dict[str, int]:
     return {status: int(found[status]) for status in _ORDER if status in found}
 
 
-def _pivot(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
-    """Worst status and fewest digits by backend. A printed number has no more digits than were
-    printed, and the end of a training run has lost some on the way: where a group has other rows,
-    those do not count towards its digits."""
-    counted = ~table["reference"].isin(["printed", "closed form"]) & (table["mode"] != "train")
-    if counted.any() and "quantity" not in index:
-        table = table.assign(digits=table["digits"].where(counted))
-    ranked = table.assign(rank=table["status"].map(_ORDER.index))
-    grouped = ranked.groupby([*index, "backend"], sort=False).agg(
-        rank=("rank", "max"), digits=("digits", "min")
+def _worst(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """Worst status and fewest digits of each group and backend. A printed number has no more
+    digits than were printed, and the end of a training run has lost some on the way: where a group
+    has other rows, those do not count towards its digits."""
+    borrowed = table["reference"].isin(["printed", "closed form"]) | (table["mode"] == "train")
+    ranked = table.assign(
+        rank=table["status"].map(_ORDER.index), computed=table["digits"].where(~borrowed)
     )
+    grouped = ranked.groupby([*index, "backend"], sort=False).agg(
+        rank=("rank", "max"), computed=("computed", "min"), digits=("digits", "min")
+    )
+    return grouped.assign(digits=grouped["computed"].fillna(grouped["digits"]))
+
+
+def _marked(grouped: pd.DataFrame) -> pd.DataFrame:
+    """A column of verdicts for each backend."""
     cells = [
         mark(_ORDER[int(rank)], float(digits))
         for rank, digits in zip(grouped["rank"], grouped["digits"], strict=True)
     ]
     marked = pd.Series(cells, index=grouped.index, dtype=object)
-    result = marked.unstack("backend", sort=False).fillna("")
-    return result.reset_index()
+    return marked.unstack("backend", sort=False).fillna("").reset_index()
 
 
-__all__ = ["COLUMNS", "counts", "details", "failures", "frame", "summary"]
+__all__ = ["COLUMNS", "counts", "details", "failures", "frame", "summaries", "summary"]

@@ -1,59 +1,154 @@
-"""What a person sees while and after a run: a progress bar, the summary matrix, the failures."""
+"""What a person sees while and after a run: a progress bar, the summary matrix, the failures.
+
+The matrix must be readable at 80 columns with six methods, in a pipe and in a log file. So it has
+no frame, `✓ 15.7` stands for `pass 15.7`, and where the methods do not fit side by side they go on
+in a second block; nothing is ever cut off.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from harness.model import GOOD, Row, Status
 from harness.report import tables
-from harness.report.message import explain
+from harness.report.message import explain, reproduce
 
 T = TypeVar("T")
 _COLOURS = {Status.PASS: "green", Status.KNOWN: "cyan", Status.MISSING: "dim", Status.KINK: "cyan"}
 
+#: Messages that a run prints in full. One wrong formula fails in every method at every point;
+#: beyond a screenful or two, the report is the better place.
+SHOWN = 20
+_GAP = "  "
 
-def progress(items: Iterable[T], total: int, *, enabled: bool) -> Iterator[T]:
-    """Pass the items on, with a live bar on standard error while they come."""
+
+def progress(
+    items: Iterable[T], total: int, *, enabled: bool, label: Callable[[T], str] = str
+) -> Iterator[T]:
+    """Pass the items on, with a live bar on standard error while they come.
+
+    `label` says what an item is. There is no bar where standard error is no terminal.
+    """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True, disable=not enabled) as bar:
-        task = bar.add_task("gradients", total=total)
+    show = enabled and console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not show) as bar:
+        task = bar.add_task("", total=total)
         for item in items:
             yield item
-            bar.advance(task)
+            bar.update(task, advance=1, description=label(item))
 
 
-def summary(rows: Sequence[Row], seed: int = 0) -> None:
-    """Print the matrix of cases by backends, then every row that is not good, then the counts."""
-    frame = tables.frame(rows)
-    matrix = tables.summary(frame)
-    table = Table(title="status and correct digits, worst of each", title_justify="left")
-    for name in matrix.columns:
-        table.add_column(str(name), no_wrap=True)
-    for line in matrix.itertuples(index=False):
-        table.add_row(Text(str(line[0])), *(_coloured(str(cell)) for cell in line[1:]))
+def summary(rows: Sequence[Row], options: Sequence[str] = (), report: str = "") -> None:
+    """Print the matrix of cases by backends, every row that is not good (the first 20 in full),
+    what is not installed, and the counts.
+
+    `options` are those that a row's reproducing command needs besides what the row says; `report`
+    is the file that has everything.
+    """
     console = Console(highlight=False)
-    # A table that is cut off is worth nothing in a log file, which has no width.
-    console.print(table, width=None if console.is_terminal else 400, crop=False)
-    for row in rows:
-        if not row.good:
-            console.print(Text(explain(row, seed)), soft_wrap=True)
+    width = console.width if console.is_terminal else 80
+    tick = "ok" if console.options.ascii_only else "✓"
+    frame = tables.frame(rows)
+    found = tables.summaries(frame)
+    for dtype, matrix in found.items():
+        note = f"{dtype}: " if len(found) > 1 or dtype != "float64" else ""
+        _say(console, Text(f"{note}worst status, fewest correct digits ({tick} = pass)"))
+        for line in matrix_lines(matrix, width, tick):
+            _say(console, line)
+        _say(console, Text())
+    _failures(console, [row for row in rows if not row.good], options, report)
+    for backend, detail in _missing(rows).items():
+        _say(console, Text(f"{backend} is {detail}"))
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(frame).items())
-    console.print(f"{len(rows)} comparisons: {total}")
+    where = f"; see {report}" if report else ""
+    _say(console, Text(f"{len(rows)} comparisons: {total}{where}"))
 
 
-def _coloured(cell: str) -> Text:
+def matrix_lines(matrix: pd.DataFrame, width: int, tick: str = "✓") -> list[Text]:
+    """The matrix as lines of at most `width` columns, if its first column leaves any room.
+
+    Backends that do not fit beside each other follow in further blocks.
+    """
+    names = [str(name) for name in matrix.columns]
+    cells = [[_cell(str(cell), tick) for cell in matrix[name]] for name in matrix.columns[1:]]
+    first = [str(case) for case in matrix.iloc[:, 0]]
+    indent = max(map(len, [names[0], *first]))
+    lines: list[Text] = []
+    for block in _blocks(
+        [_width(n, c) for n, c in zip(names[1:], cells, strict=True)], indent, width
+    ):
+        if lines:
+            lines.append(Text())
+        head = Text(names[0].ljust(indent), style="bold")
+        bodies = [Text(case.ljust(indent)) for case in first]
+        for index in block:
+            wide = _width(names[index + 1], cells[index])
+            head.append(_GAP + names[index + 1].ljust(wide))
+            for body, cell in zip(bodies, cells[index], strict=True):
+                body.append(_GAP).append(cell.ljust(wide), style=_colour(cell, tick))
+        lines += [head, *bodies]
+    for line in lines:
+        line.rstrip()
+    return lines
+
+
+def _blocks(widths: Sequence[int], indent: int, width: int) -> list[list[int]]:
+    """Indices of the columns of each block; every block has at least one."""
+    blocks: list[list[int]] = []
+    used = 0
+    for index, wide in enumerate(widths):
+        if not blocks or used + len(_GAP) + wide > width:
+            blocks.append([])
+            used = indent
+        blocks[-1].append(index)
+        used += len(_GAP) + wide
+    return blocks
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    return max(map(len, [name, *cells]))
+
+
+def _cell(cell: str, tick: str) -> str:
+    """`pass 9.1` as `✓  9.1`, so that the points of a column stand below each other."""
+    status, _, digits = cell.partition(" ")
+    status = tick if status == Status.PASS else status
+    return f"{status} {digits:>4}" if digits else status
+
+
+def _colour(cell: str, tick: str) -> str:
     status = cell.partition(" ")[0]
-    colour = _COLOURS.get(status, "" if not status or status in GOOD else "bold red")
-    return Text(cell, style=colour)
+    status = Status.PASS if status == tick else status
+    return _COLOURS.get(status, "" if not status or status in GOOD else "bold red")
+
+
+def _failures(console: Console, bad: Sequence[Row], options: Sequence[str], report: str) -> None:
+    for row in bad[:SHOWN]:
+        head, _, rest = explain(row, reproduce(row, options)).partition("\n")
+        _say(console, Text(head, style="bold red"))
+        _say(console, Text(f"{rest}\n"))
+    if len(bad) > SHOWN:
+        where = f"{report} has them all" if report else "`--report DIR` keeps them all"
+        _say(console, Text(f"... and {len(bad) - SHOWN} more that are not good; {where}\n"))
+
+
+def _missing(rows: Sequence[Row]) -> Mapping[str, str]:
+    """Backend -> how to install it."""
+    return {row.backend: row.detail for row in rows if row.status == Status.MISSING}
+
+
+def _say(console: Console, text: Text) -> None:
+    # Lines are neither cut nor wrapped: a terminal wraps by itself, and a file has no width.
+    console.print(text, soft_wrap=True)

@@ -1,0 +1,82 @@
+"""`harness run` against the bare script, side by side: what declaring, judging and reporting cost.
+
+Both compute value and gradient of every built-in case at the same points, in float64, by all six
+methods (training left out of both), each in a fresh process, in turn. Prints the wall times and
+their ratio; the issue asks for at most 1.25.
+
+    python benchmarks/overhead.py [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import trees
+from harness.cases.case import load
+from harness.cases.registry import builtin_folder
+from harness.cases.sampling import NUMPY, draw_sample
+
+DRAWS = 3
+
+
+def samples() -> list[dict[str, Any]]:
+    """Every sample of the built-in cases as plain numpy data."""
+    found = []
+    for file in sorted(builtin_folder().glob("*.yaml")):
+        case = load(file)
+        points = [*case.declared.points, *(f"draw{index}" for index in range(DRAWS))]
+        for point in points:
+            sample = draw_sample(case, point, "default", "float64")
+            leaves = trees.flatten(sample.inputs)
+            positions = {path: index for index, path in enumerate(sample.differentiable)}
+            trace = case.program.forward(NUMPY, sample.inputs)
+            values = {**sample.inputs, **trace.saved}
+            assert case.code.backward is not None
+            found.append(
+                {
+                    "case": case.name,
+                    "inputs": trees.map_with_path(
+                        lambda path, leaf, at=positions: at.get(path, leaf), sample.inputs
+                    ),
+                    "leaves": [leaves[path] for path in sample.differentiable],
+                    "cotangent": sample.cotangents[0],
+                    "saved": [values[name] for name in case.code.backward.parameters[1:]],
+                }
+            )
+    return found
+
+
+def seconds(command: list[str], folder: str) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    return time.perf_counter() - start
+
+
+def main(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "samples.pickle"
+        data.write_bytes(pickle.dumps(samples()))
+        bare = [sys.executable, str(Path(__file__).with_name("bare.py").resolve())]
+        bare += [str(data), str(builtin_folder())]
+        run = [sys.executable, "-m", "harness", "run", "--mode", "value,vjp"]
+        run += ["--draws", str(DRAWS), "--no-progress", "--report", folder]
+        times: dict[str, list[float]] = {"bare": [], "harness": []}
+        for _ in range(rounds):
+            times["bare"].append(seconds(bare, folder))
+            times["harness"].append(seconds(run, folder))
+    for name, each in times.items():
+        print(f"{name:8} {min(each):6.2f} s best, {statistics.median(each):6.2f} s median")
+    ratios = [h / b for h, b in zip(times["harness"], times["bare"], strict=True)]
+    best = min(times["harness"]) / min(times["bare"])
+    print(f"ratio    {best:6.2f} of the best, {statistics.median(ratios):6.2f} median")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

@@ -1,0 +1,437 @@
+"""Staged code: names can be asked for, and nothing else about the function has changed."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import numerical, program_from, sample_for
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.backends.numeric import NumericBackend
+from harness.cases.sampling import NUMPY
+from harness.errors import CaseError, HarnessError
+from harness.source import parse
+from harness.staging import Trace, fault_line, program_of
+
+LAYER = """
+    def forward(xp, W, x):
+        q = W @ x
+        s = xp.sin(q)
+        f = xp.sum(s * s)
+        return f
+
+    def backward(xp, df, W, x, q):
+        dq = df * xp.sin(2 * q)
+        return {"W": dq[:, None] * x[None, :], "x": W.T @ dq}
+"""
+ELEMENTS = st.floats(-2, 2)
+
+
+def arrays(*shape: int) -> st.SearchStrategy[np.ndarray]:
+    count = int(np.prod(shape))
+    lists = st.lists(ELEMENTS, min_size=count, max_size=count)
+    return lists.map(lambda values: np.reshape(np.array(values), shape))
+
+
+def test_every_assignment_is_recorded_in_order() -> None:
+    W, x = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, -1.0])
+    trace = program_from(LAYER).forward(NUMPY, {"W": W, "x": x})
+    assert list(trace.saved) == ["q", "s", "f"]
+    np.testing.assert_array_equal(trace.saved["q"], W @ x)
+    np.testing.assert_array_equal(trace.saved["s"], np.sin(W @ x))
+    assert trace.outputs == (trace.saved["f"],)
+
+
+def test_staging_does_not_change_the_result() -> None:
+    W, x = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, -1.0])
+    trace = program_from(LAYER).forward(NUMPY, {"W": W, "x": x})
+    assert trace.outputs[0] == np.sum(np.sin(W @ x) * np.sin(W @ x))
+
+
+@numerical
+@given(W=arrays(2, 3), x=arrays(3))
+def test_an_added_leaf_gives_the_gradient_of_an_intermediate(W: np.ndarray, x: np.ndarray) -> None:
+    program = program_from(LAYER)
+    sample = sample_for(program, {"W": W, "x": x})
+    found = NumericBackend().differentiate(program, sample, intermediates=["q", "s"])
+    q = W @ x
+    for name, truth in (("q", np.sin(2 * q)), ("s", 2 * np.sin(q))):
+        error = np.abs(found.intermediates[name] - truth)
+        assert np.all(error <= found.uncertainty[name] + 1e-15)
+        assert np.all(error <= 1e-8)
+
+
+def test_a_leaf_is_added_where_the_name_is_assigned_and_not_before() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            a = 2 * x
+            b = 3 * a
+            f = a + b
+            return f
+    """)
+    one = np.ones(1)
+    assert program.forward(NUMPY, {"x": one}, {"a": one}).outputs[0] == 8 + 4
+    assert program.forward(NUMPY, {"x": one}, {"b": one}).outputs[0] == 8 + 1
+    assert program.forward(NUMPY, {"x": one}).outputs[0] == 8
+
+
+@pytest.mark.parametrize(
+    ("body", "perturbable", "recorded"),
+    [
+        ("a = x\na = a + 1\nb = a", ("b",), {"a", "b"}),
+        ("for k in range(3):\n    a = x * k\nb = a", ("b",), {"a", "b"}),
+        ("k = 0\nwhile k < 2:\n    k = k + 1\nb = x * k", ("b",), {"k", "b"}),
+        ("a = x\na += 1\nb = a", ("b",), {"a", "b"}),
+        ("if x[0] > 0:\n    a = x\nelse:\n    a = -x\nb = a", ("b",), {"a", "b"}),
+        ("a, c = x, x\nb = a + c", ("b",), {"b"}),
+        ("a = c = x\nb = a + c", ("b",), {"b"}),
+        ("a = x\nfor a in [x]:\n    pass\nb = a", ("b",), {"a", "b"}),
+        ("x = 2 * x\nb = x", ("b",), {"x", "b"}),
+        ("a = [x * k for k in range(2)]\nb = a[1]", ("a", "b"), {"a", "b"}),
+        ("if x[0] < 0:\n    a = x\nb = x", ("a", "b"), {"b"}),
+    ],
+    ids=[
+        "twice",
+        "for",
+        "while",
+        "augmented",
+        "branches",
+        "tuple",
+        "chained",
+        "loop variable",
+        "input",
+        "comprehension",
+        "untaken branch",
+    ],
+)
+def test_only_names_assigned_once_can_be_perturbed(
+    body: str, perturbable: tuple[str, ...], recorded: set[str]
+) -> None:
+    lines = "\n".join("    " + line for line in body.splitlines())
+    text = f"def forward(xp, x):\n{lines}\n    f = b * 1.0\n    return f\n"
+    assert parse(text, "demo.py").intermediates == perturbable
+    trace = program_from(text).forward(NUMPY, {"x": np.array([1.0, 2.0])})
+    assert set(trace.saved) == recorded | {"f"}
+
+
+def test_an_augmented_assignment_records_the_new_value() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            total = x * 0.0
+            for k in range(3):
+                total += k * x
+            f = total * 1.0
+            return f
+    """)
+    trace = program.forward(NUMPY, {"x": np.array(2.0)})
+    assert trace.saved["total"] == 6
+    assert trace.outputs == (6,)
+
+
+def test_nested_functions_and_lambdas_are_left_alone() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            def double(value):
+                q = 2 * value
+                return q
+
+            triple = lambda value: 3 * value
+            q = double(x)
+            f = triple(q)
+            return f
+    """)
+    one = np.ones(1)
+    trace = program.forward(NUMPY, {"x": one}, {"q": one})
+    assert trace.saved["q"] == 3, "only the assignment of `forward` itself takes the leaf"
+    assert trace.outputs[0] == 9
+
+
+def test_outputs_and_intermediates_in_several_output_functions() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            q = x * x
+            f = q + 1
+            g = q * 2
+            return g, f
+
+        def backward(xp, dg, df, x):
+            dq = 2 * dg + df
+            return {"x": 2 * x * dq}
+    """)
+    x = np.array(3.0)
+    trace = program.forward(NUMPY, {"x": x})
+    assert trace.outputs == (18, 10), "in the order of the return statement"
+    cotangents = (np.array(1.0), np.array(10.0))
+    returned, local = program.backward(NUMPY, cotangents, {"x": x}, trace)
+    assert returned == {"x": 2 * 3 * 12}
+    assert local == {"dq": 12}
+
+
+def test_backward_is_handed_inputs_and_intermediates_by_name() -> None:
+    program = program_from("""
+        def forward(xp, x, y):
+            q = x + y
+            f = q * x
+            return f
+
+        def backward(xp, upstream, f, y, q):
+            return {"all": (upstream, f, y, q)}
+    """)
+    inputs = {"x": np.array(2.0), "y": np.array(5.0)}
+    trace = program.forward(NUMPY, inputs)
+    returned, _ = program.backward(NUMPY, (np.array(1.0),), inputs, trace)
+    assert returned["all"] == (1, 14, 5, 7)
+
+
+def test_an_intermediate_hides_the_input_of_its_name() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            x = x * 10
+            f = x * x
+            return f
+
+        def backward(xp, df, x):
+            return {"x": 20 * x * df}
+    """)
+    inputs = {"x": np.array(1.0)}
+    trace = program.forward(NUMPY, inputs)
+    returned, _ = program.backward(NUMPY, (np.array(1.0),), inputs, trace)
+    assert returned["x"] == 200
+
+
+def test_an_intermediate_that_this_run_did_not_assign_is_named() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            if x < 0:
+                q = -x
+            f = x * x
+            return f
+
+        def backward(xp, df, q):
+            return {"x": q * df}
+    """)
+    inputs = {"x": np.array(1.0)}
+    trace = program.forward(NUMPY, inputs)
+    with pytest.raises(HarnessError, match=r"`backward` asks for `q`.*did not assign"):
+        program.backward(NUMPY, (np.array(1.0),), inputs, trace)
+
+
+FAULTY = """\
+import numpy as np
+
+
+def helper(value):
+    return value.no_such_attribute
+
+
+def forward(xp, x):
+    q = xp.multiply(
+        x,
+        x,
+    )
+    if float(q) > 4:
+        r = helper(q)
+    for k in range(2):
+        q = q / (x if k == 0 else "text")
+    f = q
+    return f
+
+
+def backward(xp, df, x):
+    dx = (
+        df
+        * missing_name
+    )
+    return {"x": dx}
+"""
+
+
+@pytest.mark.parametrize(("x", "line"), [(1.0, 16), (3.0, 5)], ids=["in a loop", "in a helper"])
+def test_line_numbers_of_forward_survive(x: float, line: int) -> None:
+    program = program_from(FAULTY, "somewhere/faulty.py")
+    with pytest.raises((TypeError, AttributeError, np.exceptions.DTypePromotionError)) as caught:
+        program.forward(NUMPY, {"x": np.array(x)})
+    assert fault_line(caught.value, "somewhere/faulty.py") == line
+    text = "".join(traceback.format_exception(caught.value))
+    assert f'File "somewhere/faulty.py", line {line}' in text
+
+
+def test_line_numbers_of_backward_survive() -> None:
+    program = program_from(FAULTY, "faulty.py")
+    with pytest.raises(NameError) as caught:
+        program.backward(NUMPY, (1.0,), {"x": np.array(1.0)}, Trace((1.0,), {}))
+    assert fault_line(caught.value, "faulty.py") == 24
+    assert fault_line(caught.value, "other.py") is None
+
+
+def test_a_stage_knows_its_line_and_text() -> None:
+    stages = parse(FAULTY, "faulty.py").forward.stages
+    assert [(stage.name, stage.line, stage.source) for stage in stages] == [
+        ("q", 9, "q = xp.multiply("),
+        ("r", 14, "r = helper(q)"),
+        ("q", 16, 'q = q / (x if k == 0 else "text")'),
+        ("f", 17, "f = q"),
+    ]
+
+
+# --- functions that are alive already ---
+
+
+def live_forward(xp: Any, x: Any) -> Any:
+    q = xp.sin(x)
+    f = xp.sum(q * q)
+    return f
+
+
+def live_backward(xp: Any, df: Any, x: Any, q: Any) -> Any:
+    dq = 2 * q * df
+    return {"x": dq * xp.cos(x)}
+
+
+def test_live_functions_are_staged_where_their_source_can_be_read() -> None:
+    program, file, line = program_of(live_forward, live_backward)
+    assert Path(file) == Path(__file__)
+    assert line == live_forward.__code__.co_firstlineno
+    assert program.forward_code.returns == ("f",)
+    assert [stage.name for stage in program.forward_code.stages] == ["q", "f"]
+    assert program.forward_code.stages[0].source == "q = xp.sin(x)"
+    assert program.forward_code.stages[0].line == line + 1
+    x = np.array([0.5, 1.0])
+    trace = program.forward(NUMPY, {"x": x}, {"q": np.ones(2)})
+    np.testing.assert_array_equal(trace.saved["q"], np.sin(x) + 1)
+    _, local = program.backward(NUMPY, (1.0,), {"x": x}, trace)
+    assert set(local) == {"dq"}
+
+
+def test_a_closure_keeps_its_free_variables() -> None:
+    def make(scale: float) -> Any:
+        def forward(xp: Any, x: Any) -> Any:
+            q = scale * x
+            f = q + offset
+            return f
+
+        offset = 100.0
+        return forward
+
+    program, _, _ = program_of(make(3.0))
+    assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (106,)
+    assert program.forward(NUMPY, {"x": np.array(2.0)}).saved["q"] == 6
+
+
+def test_a_live_function_may_return_an_expression() -> None:
+    def forward(xp: Any, x: Any) -> Any:
+        q = x * x
+        return q + 1
+
+    program, _, _ = program_of(forward)
+    assert program.forward_code.returns == ("f",)
+    trace = program.forward(NUMPY, {"x": np.array(2.0)})
+    assert trace.outputs == (5,)
+    assert trace.saved["q"] == 4
+
+
+def test_lambdas_run_as_they_are() -> None:
+    forward = lambda xp, x: xp.sum(x * x)  # noqa: E731
+    backward = lambda xp, df, x: {"x": 2 * x * df}  # noqa: E731
+    program, _, _ = program_of(forward, backward)
+    inputs = {"x": np.array([1.0, 2.0])}
+    trace = program.forward(NUMPY, inputs)
+    assert trace.outputs == (5,)
+    assert not trace.saved
+    returned, _ = program.backward(NUMPY, (1.0,), inputs, trace)
+    np.testing.assert_array_equal(returned["x"], [2, 4])
+
+
+def test_a_lambda_within_a_function_on_one_line_is_not_mistaken_for_it() -> None:
+    def make() -> Any: return lambda xp, x: x + 1  # fmt: skip
+
+    program, _, _ = program_of(make())
+    assert program.forward(NUMPY, {"x": np.array(1.0)}).outputs == (2,)
+
+
+def test_a_function_without_source_runs_as_it_is() -> None:
+    names: dict[str, Any] = {}
+    exec("def forward(xp, x):\n    q = x + 1\n    return q * 2\n", names)
+    program, file, _ = program_of(names["forward"])
+    assert file == "<unknown>"
+    assert program.forward_code.parameters == ("x",)
+    trace = program.forward(NUMPY, {"x": np.array(1.0)})
+    assert trace.outputs == (4,)
+    assert not trace.saved
+
+
+class Layer:
+    def forward(self, xp: Any, x: Any) -> Any:
+        return x + 1
+
+    __call__ = forward
+
+
+def scaled(scale: float, xp: Any, x: Any) -> Any:
+    return scale * x
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [(functools.partial(scaled, 3.0), 6), (Layer().forward, 3), (Layer(), 3)],
+    ids=["partial", "method", "object"],
+)
+def test_other_callables_run_as_they_are(function: Any, expected: float) -> None:
+    program, _, _ = program_of(function)
+    assert program.forward_code.parameters == ("x",)
+    assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (expected,)
+
+
+def test_a_decorator_is_not_dropped() -> None:
+    def negated(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*arguments: Any) -> Any:
+            return -function(*arguments)
+
+        return wrapper
+
+    @negated
+    def forward(xp: Any, x: Any) -> Any:
+        f = x * x
+        return f
+
+    program, _, _ = program_of(forward)
+    assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (-4,)
+
+
+def test_line_numbers_of_a_live_function_survive() -> None:
+    def forward(xp: Any, x: Any) -> Any:
+        q = x * x
+        f = q.no_such_attribute
+        return f
+
+    program, file, line = program_of(forward)
+    with pytest.raises(AttributeError) as caught:
+        program.forward(NUMPY, {"x": np.array(1.0)})
+    assert fault_line(caught.value, file) == line + 2
+
+
+def test_a_live_backward_that_asks_for_nothing_known_is_refused() -> None:
+    def backward(xp: Any, df: Any, x: Any, p: Any) -> Any:
+        return {"x": df * p}
+
+    with pytest.raises(CaseError, match=r"`backward` asks for `p`") as caught:
+        program_of(live_forward, backward)
+    assert caught.value.file == Path(__file__)
+    assert caught.value.line == backward.__code__.co_firstlineno
+
+
+def test_a_live_function_with_an_unknown_namespace_function_is_refused() -> None:
+    def forward(xp: Any, x: Any) -> Any:
+        f = xp.sinus(x)
+        return f
+
+    with pytest.raises(CaseError, match="did you mean `sin`") as caught:
+        program_of(forward)
+    assert caught.value.line == forward.__code__.co_firstlineno + 1
