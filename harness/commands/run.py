@@ -16,7 +16,7 @@ from harness.cases.sampling import check_points
 from harness.engine import Engine
 from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
 from harness.model import Row, Status
-from harness.plan import Cell, Request, cells
+from harness.plan import Request, cells
 from harness.report import files, terminal
 
 
@@ -48,7 +48,7 @@ def execute(options: argparse.Namespace) -> int:
     work = Engine(loaded, request).run(plan)
     try:
         for _, found in terminal.progress(
-            work, len(plan), enabled=not options.no_progress, label=_label
+            work, [f"{cell.case} {cell.backend}" for cell in plan], enabled=not options.no_progress
         ):
             rows.extend(found)
     except KeyboardInterrupt:
@@ -86,11 +86,6 @@ def load_all(entries: Sequence[Entry]) -> list[Case]:
     if errors:
         raise CaseErrors(errors)
     return found
-
-
-def _label(item: tuple[Cell, list[Row]]) -> str:
-    cell = item[0]
-    return f"{cell.case} {cell.backend}"
 
 
 def _common(options: argparse.Namespace) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 from harness.errors import UsageError
 from harness.model import Row
 from harness.report import tables
-from harness.report.message import explain, reproduce
+from harness.report.message import explain, gather, reproduce
 
 CSV, MARKDOWN = "results.csv", "report.md"
 
@@ -87,10 +87,10 @@ def markdown(
     for dtype, matrix in found.items():
         parts += [f"### {escape(dtype)}"] if len(found) > 1 else []
         parts.append(_table(matrix))
-    bad = [row for row in rows if not row.good]
+    bad = gather(rows)
     if bad:
         parts.append("## What is not good")
-        parts.extend(_fence(explain(row, reproduce(row, options))) for row in bad)
+        parts.extend(_fence(explain(row, reproduce(row, options), others)) for row, others in bad)
     parts.append("## Cases")
     for name, group in table.groupby("case", sort=False):
         about = descriptions.get(str(name), {})

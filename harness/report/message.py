@@ -10,10 +10,24 @@ from collections.abc import Sequence
 from harness.model import Row, Status
 
 
-def explain(row: Row, again: str = "") -> str:
+def gather(rows: Sequence[Row]) -> list[tuple[Row, int]]:
+    """The rows that are not good, each with the number of others that say the same.
+
+    A line that raises does so for every method at every point: that is one message, not dozens.
+    """
+    found: dict[object, tuple[Row, int]] = {}
+    for index, row in enumerate(rows):
+        if not row.good:
+            key = index if row.got or not row.detail else (row.case, row.status, row.detail)
+            first, others = found.get(key, (row, -1))
+            found[key] = (first, others + 1)
+    return list(found.values())
+
+
+def explain(row: Row, again: str = "", others: int = 0) -> str:
     """Got and expected aligned, where, how far beyond the tolerance, and how to see it again.
 
-    `again` is the command that repeats the row.
+    `again` is the command that repeats the row, `others` the number of rows that say the same.
     """
     size = "" if row.size in ("default", "declared") else row.size
     where = ", ".join(filter(None, (row.point, size, row.dtype)))
@@ -35,6 +49,8 @@ def explain(row: Row, again: str = "") -> str:
         lines.append(_line("tolerance", _tolerance(row)))
     if row.detail:
         lines += [_line("detail", row.detail)]
+    if others:
+        lines.append(_line("also in", f"{others} other comparison{'s' if others > 1 else ''}"))
     if again:
         lines.append(_line("reproduce", again))
     return "\n".join(lines)

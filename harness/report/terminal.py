@@ -7,7 +7,7 @@ in a second block; nothing is ever cut off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import pandas as pd
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from harness.model import GOOD, Row, Status
 from harness.report import tables
-from harness.report.message import explain, reproduce
+from harness.report.message import explain, gather, reproduce
 
 T = TypeVar("T")
 _COLOURS = {Status.PASS: "green", Status.KNOWN: "cyan", Status.MISSING: "dim", Status.KINK: "cyan"}
@@ -28,12 +28,10 @@ SHOWN = 20
 _GAP = "  "
 
 
-def progress(
-    items: Iterable[T], total: int, *, enabled: bool, label: Callable[[T], str] = str
-) -> Iterator[T]:
+def progress(items: Iterable[T], labels: Sequence[str], *, enabled: bool) -> Iterator[T]:
     """Pass the items on, with a live bar on standard error while they come.
 
-    `label` says what an item is. There is no bar where standard error is no terminal.
+    `labels` say what each item is. There is no bar where standard error is no terminal.
     """
     console = Console(stderr=True)
     columns = (
@@ -44,10 +42,10 @@ def progress(
     )
     show = enabled and console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not show) as bar:
-        task = bar.add_task("", total=total)
-        for item in items:
+        task = bar.add_task(next(iter(labels), ""), total=len(labels))
+        for following, item in zip((*labels[1:], ""), items, strict=True):
             yield item
-            bar.update(task, advance=1, description=label(item))
+            bar.update(task, advance=1, description=following)
 
 
 def summary(rows: Sequence[Row], options: Sequence[str] = (), report: str = "") -> None:
@@ -68,7 +66,7 @@ def summary(rows: Sequence[Row], options: Sequence[str] = (), report: str = "") 
         for line in matrix_lines(matrix, width, tick):
             _say(console, line)
         _say(console, Text())
-    _failures(console, [row for row in rows if not row.good], options, report)
+    _failures(console, gather(rows), options, report)
     for backend, detail in _missing(rows).items():
         _say(console, Text(f"{backend} is {detail}"))
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(frame).items())
@@ -134,9 +132,11 @@ def _colour(cell: str, tick: str) -> str:
     return _COLOURS.get(status, "" if not status or status in GOOD else "bold red")
 
 
-def _failures(console: Console, bad: Sequence[Row], options: Sequence[str], report: str) -> None:
-    for row in bad[:SHOWN]:
-        head, _, rest = explain(row, reproduce(row, options)).partition("\n")
+def _failures(
+    console: Console, bad: Sequence[tuple[Row, int]], options: Sequence[str], report: str
+) -> None:
+    for row, others in bad[:SHOWN]:
+        head, _, rest = explain(row, reproduce(row, options), others).partition("\n")
         _say(console, Text(head, style="bold red"))
         _say(console, Text(f"{rest}\n"))
     if len(bad) > SHOWN:
