@@ -16,7 +16,7 @@ from harness.cases.document import Document
 from harness.cases.schema import CaseFile, Tolerance
 from harness.engine import Engine
 from harness.errors import GradientMismatch, UsageError, did_you_mean
-from harness.model import GOOD, Row, Status
+from harness.model import DTYPES, GOOD, Row, Status
 from harness.plan import Cell, Request, labels
 from harness.report.message import explain
 from harness.source import Code
@@ -89,12 +89,17 @@ def check(
                 f"write check(forward, backward, {name}=...)"
             )
     arrays = dict(trees.map_with_path(lambda _path, leaf: np.asarray(leaf), inputs))
+    common = _common_dtype(arrays)
+    dtype = dtype or common
+    if dtype not in DTYPES:
+        raise UsageError(f"no dtype `{dtype}`; {did_you_mean(dtype, DTYPES)}")
+    if (rtol is not None and not rtol >= 0) or not atol >= 0:
+        raise UsageError(f"a tolerance is not negative; got rtol={rtol}, atol={atol}")
     source = Path(file).read_text(encoding="utf-8") if Path(file).is_file() else ""
     code = Code(
         file, source, program.forward_code, program.backward_code, {}, frozenset({"inputs"})
     )
     name = getattr(forward, "__name__", "forward")
-    dtype = dtype or _common_dtype(arrays)
     tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)}
     declared = CaseFile(summary=name, tolerance=tolerance)
     case = Case(name, Document(Path(file), {}, {(): line}), declared, code)
@@ -117,9 +122,15 @@ def check(
 
 
 def _common_dtype(arrays: dict[str, Any]) -> str:
+    """float32 if every floating leaf is. Raises UsageError if none is floating, since nothing would
+    be compared."""
     kinds = {
         str(leaf.dtype)
         for leaf in trees.flatten(arrays).values()
         if np.issubdtype(leaf.dtype, np.floating)
     }
+    if not kinds:
+        raise UsageError(
+            "no input is floating, so there is nothing to differentiate; write 2.0 instead of 2"
+        )
     return "float32" if kinds == {"float32"} else "float64"

@@ -13,7 +13,7 @@ from harness.backends.numeric import NumericBackend
 from harness.cases.schema import Expectation
 from harness.compare import Tolerance, Truth, Verdict, judge
 from harness.errors import HarnessError, Unsupported
-from harness.model import Array, Gradients, Row, Sample
+from harness.model import Array, Gradients, Row, Sample, unit_roundoff
 from harness.plan import Cell
 from harness.workbench import Workbench, tolerance_of
 
@@ -101,7 +101,7 @@ class GradientCell:
         if expectation.step is not None:
             if name != "numeric":
                 return
-            found = self.compute(step=expectation.step)
+            found = _with_rounding_alone(self.compute(step=expectation.step), expectation.step)
             note = f"step {expectation.step:g}"
         for kind, key, numbers in self._expected(expectation):
             mode = "value" if kind == "values" else "vjp"
@@ -156,6 +156,18 @@ class GradientCell:
             sampled=found.sampled.get(name) if found else None,
             allowance=allowance,
         )
+
+
+def _with_rounding_alone(found: Gradients, step: float) -> Gradients:
+    """The difference quotients as such: what is left uncertain is the rounding of two values.
+
+    Their truncation error is part of what the source printed, and must not widen the tolerance.
+    """
+    largest = max(float(np.max(np.abs(each), initial=0.0)) for each in found.values.values())
+    some = next(iter(found.values.values()))
+    rounding = 2 * unit_roundoff(str(some.dtype)) * largest / step
+    errors = {name: np.full(each.shape, rounding) for name, each in found.uncertainty.items()}
+    return replace(found, uncertainty=errors)
 
 
 def _changed(given: Sample, sample: Sample) -> str:

@@ -6,7 +6,8 @@ share: the list of names that a case may use, and the error for a name that a fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import namedtuple
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import Unsupported
@@ -83,3 +84,9 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"<{self._prefix} of {self._backend}>"
+
+
+def named_result(fields: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with its results under the names that the standard gives them (`Q R` of `qr`)."""
+    result = namedtuple("Result", fields)  # type: ignore[misc]
+    return lambda *arguments, **options: result(*function(*arguments, **options))

@@ -10,11 +10,10 @@ import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from harness.model import Array
+if TYPE_CHECKING:
+    from harness.model import Array
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -38,8 +37,24 @@ def to_arrays(numbers: Any) -> tuple[Array, Array]:
     )
 
 
+def is_regular(numbers: Any) -> bool:
+    """Whether a nested list is an array: lists beside each other have equal shapes."""
+
+    def shape(node: Any) -> tuple[int, ...] | None:
+        if not isinstance(node, list):
+            return ()
+        inner = {shape(each) for each in node}
+        if len(inner) > 1 or None in inner:
+            return None
+        return (len(node), *(inner.pop() or () if inner else ()))
+
+    return shape(numbers) is not None
+
+
 def _convert(numbers: Any, convert: Callable[[Any], float]) -> Array:
     def walk(node: Any) -> Any:
         return [walk(each) for each in node] if isinstance(node, list) else convert(node)
+
+    import numpy as np  # whoever only validates a case does not pay for it
 
     return np.array(walk(numbers), dtype=np.float64)

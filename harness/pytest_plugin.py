@@ -120,8 +120,9 @@ class CellItem(pytest.Item):
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where pytest says the test is."""
-        return self.path, None, f"{self.path.name}::{self.name}"
+        """Where pytest says the test is, and the headline of its failure. A headline that ends the
+        node's id would have its dots replaced in verbose output: `square::yaml::one-...`."""
+        return self.path, None, f"{self.cell.case} at {self.name}"
 
 
 def verdict(
@@ -133,11 +134,13 @@ def verdict(
     required backend is missing; skips if the backend is missing; xfails if a declared gap was met.
     """
     from harness.model import Status
-    from harness.report.message import explain
+    from harness.report.message import explain, gather
 
+    __tracebackhide__ = True
     bad = [row for row in rows if not row.good]
     if bad:
-        raise GradientMismatch("\n".join(explain(row, again(row)) for row in bad))
+        messages = (explain(row, again(row), others) for row, others in gather(bad))
+        raise GradientMismatch("\n".join(messages))
     for row in rows:
         if row.status == Status.MISSING:
             if {"all", row.backend.partition(":")[0]} & set(required):

@@ -6,6 +6,7 @@ or raises says so in its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -78,7 +79,7 @@ def describe(error: BaseException, case: Case) -> str:
     line = fault_line(error, case.code.file)
     if line is None:
         return message
-    source = case.code.text.splitlines()[line - 1].strip()
+    source = case.code.text.split("\n")[line - 1].strip()
     return f"{case.code.file}:{line}: `{source}`: {message}"
 
 
@@ -97,6 +98,11 @@ def declared(row: Row, gaps: Sequence[Gap]) -> Row:
         if row.status == Status.PASS:
             detail = f"declared gap is gone ({gap.reason}); remove its entry under `known`"
             return replace(row, status=Status.FIXED, detail=detail)
-        if row.status == gap.status and (gap.raises is None or gap.raises in row.detail):
+        if row.status == gap.status and _raises(gap.raises, row.detail):
             return replace(row, status=Status.KNOWN, detail=f"{gap.reason} [{row.detail}]")
     return row
+
+
+def _raises(name: str | None, detail: str) -> bool:
+    """Whether a row's detail says that an exception of that name was raised."""
+    return name is None or re.search(rf"(?<!\w){re.escape(name)}(?=:|$)", detail) is not None

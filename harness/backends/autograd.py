@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import namedtuple
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.namespace import Namespace, named_result
 
 
 class AutogradBackend(FrameworkBackend):
@@ -291,10 +290,6 @@ def _linalg(anp: Any) -> dict[str, Any]:
             power = anp.matmul(power, x)
         return power
 
-    def named(fields: str, function: Any) -> Any:
-        result = namedtuple("Result", fields)  # type: ignore[misc]  # a box has no field names
-        return lambda *arguments, **options: result(*function(*arguments, **options))
-
     def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
         # The full decomposition has no VJP; of a square matrix the reduced one is the same.
         return la.svd(x, full_matrices=full_matrices and x.shape[-1] != x.shape[-2])
@@ -304,10 +299,10 @@ def _linalg(anp: Any) -> dict[str, Any]:
         "matrix_norm": matrix_norm,
         "diagonal": diagonal,
         "matrix_power": matrix_power,
-        "svd": named("U S Vh", svd),
-        "eigh": named("eigenvalues eigenvectors", la.eigh),
-        "qr": named("Q R", la.qr),
-        "slogdet": named("sign logabsdet", la.slogdet),
+        "svd": named_result("U S Vh", svd),
+        "eigh": named_result("eigenvalues eigenvectors", la.eigh),
+        "qr": named_result("Q R", la.qr),
+        "slogdet": named_result("sign logabsdet", la.slogdet),
         "svdvals": lambda x, /: svd(x, full_matrices=False)[1],
         "eigvalsh": lambda x, /: la.eigh(x)[0],
         "trace": lambda x, /, *, offset=0: anp.sum(diagonal(x, offset=offset), axis=-1),

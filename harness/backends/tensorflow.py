@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
-from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +23,8 @@ import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.namespace import Namespace, named_result
+from harness.silence import silent_stderr
 
 #: How tensorflow says that it lacks a gradient, a kernel, or what the standard wants of operators.
 _LACKING = (
@@ -88,27 +86,6 @@ _GAPS = {
 )
 
 
-@contextmanager
-def _silent() -> Iterator[None]:
-    """File descriptor 2 closed to tensorflow's libraries while they load.
-
-    Two lines about oneDNN come before any log level is in force. What is written while an import
-    fails is passed on.
-    """
-    with tempfile.TemporaryFile() as kept:
-        stderr = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            kept.seek(0)
-            os.write(stderr, kept.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
 class TensorflowBackend(FrameworkBackend):
     """GradientTape; `function` traces the VJP into a graph and `xla` compiles that graph."""
 
@@ -121,7 +98,7 @@ class TensorflowBackend(FrameworkBackend):
     @cached_property
     def _tf(self) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _silent():
+        with silent_stderr():
             import tensorflow as tf
         return tf
 
@@ -354,10 +331,6 @@ def _linalg(tf: Any) -> dict[str, Any]:
     """`xp.linalg`: tf.linalg has most of it, under other signatures and orders of results."""
     la, tnp, main = tf.linalg, tf.experimental.numpy, _main(tf)
 
-    def named(fields: str, function: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
-        result = namedtuple("Result", fields)  # type: ignore[misc]
-        return lambda *arguments, **options: result(*function(*arguments, **options))
-
     def svd(x: Any, /, *, full_matrices: bool = True) -> tuple[Any, ...]:
         s, u, v = la.svd(x, full_matrices=full_matrices)
         return u, s, la.adjoint(v)
@@ -399,15 +372,15 @@ def _linalg(tf: Any) -> dict[str, Any]:
     return {
         "cross": lambda x1, x2, /, *, axis=-1: tnp.cross(x1, x2, axis=axis),
         "diagonal": diagonal,
-        "eigh": named("eigenvalues eigenvectors", la.eigh),
+        "eigh": named_result("eigenvalues eigenvectors", la.eigh),
         "matmul": tnp.matmul,
         "matrix_norm": matrix_norm,
         "matrix_power": matrix_power,
         "outer": lambda x1, x2, /: x1[:, None] * x2[None, :],
-        "qr": named("Q R", lambda x, /, *, mode="reduced": la.qr(x, mode == "complete")),
-        "slogdet": named("sign logabsdet", la.slogdet),
+        "qr": named_result("Q R", lambda x, /, *, mode="reduced": la.qr(x, mode == "complete")),
+        "slogdet": named_result("sign logabsdet", la.slogdet),
         "solve": solve,
-        "svd": named("U S Vh", svd),
+        "svd": named_result("U S Vh", svd),
         "svdvals": svdvals,
         "tensordot": tnp.tensordot,
         "trace": lambda x, /, *, offset=0: tf.reduce_sum(diagonal(x, offset=offset), -1),

@@ -24,6 +24,7 @@ from harness.cases.schema import Leaf, Point
 from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
 from harness.namespace import Namespace
+from harness.staging import Trace
 
 NUMPY = Namespace("numpy", array_numpy)
 
@@ -45,13 +46,13 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
     numbers = _numbers(case, declared, point)
     sizes = dict(case.declared.sizes.get(declared.size or size, {}))
     sizes.update(_solve_sizes(case, numbers, point))
-    supplied = dict(case.program.functions["inputs"](rng, **sizes)) if case.supplies_inputs else {}
+    supplied = _supply(case, rng, sizes)
     inputs: dict[str, Any] = {}
     for name in case.code.forward.parameters:
         spec = case.declared.inputs.get(name)
         if spec is None and name not in supplied:
             raise _unsupplied(case, name)
-        tree = supplied[name] if name in supplied and _is_supplied(spec) else None
+        tree = supplied.get(name)
         inputs[name] = _leaf_arrays(case, name, spec, tree, numbers, sizes, rng, dtype)
     leaves = trees.flatten(inputs)
     unused = [path for path in numbers if path not in leaves]
@@ -72,22 +73,56 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
     }
     sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
     trace = case.program.forward(NUMPY, inputs)
-    rounded = np.dtype(dtype)
-    cotangents = []
+    return replace(
+        sample,
+        cotangents=_cotangents(case, point, trace, rng, dtype),
+        intermediates=_perturbable(case, trace),
+    )
+
+
+def _supply(case: Case, rng: np.random.Generator, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """What the case's `inputs(rng, **sizes)` returns; nothing where there is no such function."""
+    if not case.supplies_inputs:
+        return {}
+    supplied = dict(case.program.functions["inputs"](rng, **sizes))
+    for name in supplied:
+        if name not in case.code.forward.parameters:
+            problem = f"which `forward` does not take; {did_you_mean(name, case.leaves)}"
+        elif not _is_supplied(case.declared.inputs.get(name)):
+            problem = f"which `{case.name}.yaml` gives data already"
+        else:
+            continue
+        raise CaseError(
+            f"`inputs` returned `{name}`, {problem}",
+            file=case.code.file,
+            remedy="return it under another name, or not at all",
+        )
+    return supplied
+
+
+def _cotangents(
+    case: Case, point: str, trace: Trace, rng: np.random.Generator, dtype: str
+) -> tuple[Array, ...]:
+    """One cotangent per output: the declared one, ones at a declared point, else a random one."""
+    found = []
     for name, output in zip(case.code.forward.returns, trace.outputs, strict=True):
         shape = np.shape(output)
         if point in case.declared.points:
-            cotangents.append(_cotangent(case, declared, point, name, shape).astype(rounded))
+            cotangent = _cotangent(case, case.declared.points[point], point, name, shape)
         else:
-            cotangents.append(np.asarray(rng.standard_normal(shape)).astype(rounded))
-    shapes = {
+            cotangent = np.asarray(rng.standard_normal(shape))
+        found.append(cotangent.astype(dtype))
+    return tuple(found)
+
+
+def _perturbable(case: Case, trace: Trace) -> dict[str, tuple[int, ...]]:
+    """The shapes of the intermediates that are floating arrays."""
+    return {
         name: np.shape(trace.saved[name])
         for name in case.code.intermediates
-        if name in trace.saved
-        and isinstance(trace.saved[name], np.ndarray | np.floating)
+        if isinstance(trace.saved.get(name), np.ndarray | np.floating)
         and np.issubdtype(trace.saved[name].dtype, np.floating)
     }
-    return replace(sample, cotangents=tuple(cotangents), intermediates=shapes)
 
 
 def check_points(case: Case) -> None:
@@ -278,8 +313,9 @@ def _clip(values: Array, domain: tuple[float, float]) -> Array:
     """Undo what rounding to a narrow dtype may do: push a number out of its domain."""
     kind = values.dtype.type
     low, high = kind(domain[0]), kind(domain[1])
-    low = np.nextafter(low, kind(np.inf)) if low < domain[0] else low
-    high = np.nextafter(high, kind(-np.inf)) if high > domain[1] else high
+    # `float`, since numpy would first round a Python number to the narrow dtype.
+    low = np.nextafter(low, kind(np.inf)) if float(low) < domain[0] else low
+    high = np.nextafter(high, kind(-np.inf)) if float(high) > domain[1] else high
     return np.asarray(np.clip(values, low, high))
 
 
@@ -324,7 +360,11 @@ def _draw(
         if not np.any(outside):
             break
         values = np.where(outside, rng.standard_normal(shape), values)
-    return np.asarray(np.clip(values, low, high))
+    # A domain that the normal distribution hardly reaches is filled evenly.
+    outside = (values < low) | (values > high)
+    return np.asarray(
+        np.where(outside, rng.uniform(low, high, shape), values) if finite else values
+    )
 
 
 def _differentiable(case: Case, path: str) -> bool:

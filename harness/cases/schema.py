@@ -48,18 +48,26 @@ def _numbers(what: str, accepts: Callable[[Any], bool]) -> Callable[[Any], Any]:
                 raise PydanticCustomError("number", f"`{node}` is no {what}", {"path": path})
 
         walk(value, ())
-        try:
-            printed.to_arrays(value)
-        except (ValueError, OverflowError):
+        if not printed.is_regular(value):
             text = "no array of numbers; give nested lists of equal length"
-            raise PydanticCustomError("number", text) from None
+            raise PydanticCustomError("number", text)
         return value
 
     return validate
 
 
 def _is_number(leaf: Any) -> bool:
-    return isinstance(leaf, int | float) or (isinstance(leaf, str) and printed.is_number(leaf))
+    if isinstance(leaf, str):
+        return printed.is_number(leaf)
+    return isinstance(leaf, float) or (isinstance(leaf, int) and abs(leaf) < 2**1023)
+
+
+def is_numeric(numbers: Any) -> bool:
+    """Whether a nested list is an array of numbers, quoted or not."""
+    leaves = [numbers]
+    while any(isinstance(each, list) for each in leaves):
+        leaves = [leaf for each in leaves for leaf in (each if isinstance(each, list) else [each])]
+    return printed.is_regular(numbers) and all(map(_is_number, leaves))
 
 
 def is_printed(leaf: Any) -> bool:
@@ -253,6 +261,9 @@ def _explain(document: Document, error: ValidationError) -> CaseError:
     for each in error.errors(include_url=False):
         path = _data_path(document.data, each["loc"]) + tuple(each.get("ctx", {}).get("path", ()))
         found.append((document.line(path), path, each))
+    # A required key that is misspelt is missing too; the misspelling says more.
+    misspelt = {path[:-1] for _, path, each in found if each["type"] == "extra_forbidden"}
+    found = [item for item in found if item[2]["type"] != "missing" or item[1] not in misspelt]
     line, path, first = min(found, key=lambda item: item[0])
     where = ".".join(str(part) for part in path)
     if first["type"] == "extra_forbidden":

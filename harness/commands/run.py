@@ -100,7 +100,8 @@ def _common(options: argparse.Namespace) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Name -> version of everything that may change a number."""
-    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    machine = f"{platform.system()} {platform.machine()}"
+    found = {"python": platform.python_version(), "platform": machine}
     for name in backends.names():
         found |= backends.backend_class(name).versions()
     return found

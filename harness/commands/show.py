@@ -140,11 +140,13 @@ def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str, str
 
 @dataclass(frozen=True)
 class _Method:
-    """What one method says: its rows, and its arrays by quantity."""
+    """What one method says: its rows, and its arrays by quantity; NaN in one of those `sampled`
+    is an element that it did not compute."""
 
     label: str
     rows: list[Row]
     arrays: Mapping[str, Any]
+    sampled: frozenset[str] = frozenset()
 
 
 def _methods(engine: Engine, planned: Iterable[Cell]) -> list[_Method]:
@@ -153,10 +155,13 @@ def _methods(engine: Engine, planned: Iterable[Cell]) -> list[_Method]:
         if _installed(cell):
             rows = engine.rows(cell)
             try:
-                arrays = _by_quantity(engine.gradients(cell))
+                numbers = engine.gradients(cell)
             except Exception:  # its rows say what it raises
-                arrays = {}
-            found.append(_Method(cell.backend, rows, arrays))
+                found.append(_Method(cell.backend, rows, {}))
+                continue
+            sampled = {f"d/d{name}" for name in numbers.sampled}
+            sampled |= {f"{quantity} (intermediate)" for quantity in sampled}
+            found.append(_Method(cell.backend, rows, _by_quantity(numbers), frozenset(sampled)))
     return found
 
 
@@ -205,7 +210,8 @@ def _show_methods(page: _Page, text: _Numbers, methods: Sequence[_Method]) -> No
     quantities: dict[str, list[tuple[str, str, str, str]]] = {}
     for method in methods:
         for row in method.rows:
-            number = text(method.arrays.get(row.quantity)) or _worst(row)
+            number = text(method.arrays.get(row.quantity), row.quantity in method.sampled)
+            number = number or _worst(row)
             line = (method.label, mark(row.status, row.digits), row.reference, number)
             quantities.setdefault(row.quantity, []).append(line)
     page.say()
@@ -253,7 +259,7 @@ class _Numbers:
 
     width: int
 
-    def __call__(self, value: Any) -> str:
+    def __call__(self, value: Any, sampled: bool = False) -> str:
         """One line for a scalar, one per row for a matrix, one per leaf for a container."""
         import numpy as np
 
@@ -264,13 +270,15 @@ class _Numbers:
         if isinstance(value, list | tuple):
             return "\n".join(map(self, value))
         if isinstance(value, np.ndarray | np.generic):
-            return np.array2string(
-                np.asarray(value),
-                precision=12,
-                threshold=24,
-                edgeitems=2,
-                max_line_width=min(100, max(40, self.width - 20)),
-            )
+            with np.printoptions(nanstr="-" if sampled else "nan"):
+                text = np.array2string(
+                    np.asarray(value),
+                    precision=12,
+                    threshold=24,
+                    edgeitems=2,
+                    max_line_width=min(100, max(40, self.width - 20)),
+                )
+            return f"{text} (- is not sampled)" if sampled else text
         return str(value)
 
     def _leaf(self, label: str, value: Any) -> str:

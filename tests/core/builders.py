@@ -49,7 +49,9 @@ def sample_for(
     shapes = {
         stage.name: np.shape(trace.saved[stage.name])
         for stage in program.forward_code.stages
-        if stage.single and stage.name not in returns
+        if stage.single
+        and stage.name not in returns
+        and isinstance(trace.saved[stage.name], np.ndarray | np.floating)
     }
     given = cotangents or tuple(np.ones(np.shape(output)) for output in trace.outputs)
     return Sample(

@@ -58,7 +58,7 @@ def load(folder: Path, text: str) -> Any:
         ("'true'", "true"),
         ("=", "="),
         ("<<", "<<"),
-        ("|\n  two\n  lines", "two\nlines"),
+        ("|\n  two\n  lines", "two\nlines\n"),
         (r"f(x) = \max(0, x)", r"f(x) = \max(0, x)"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_bad_file_is_refused_with_its_line(
 
 @pytest.mark.parametrize("text", ["!!int two", "!!float two", "!!bool perhaps"])
 def test_a_tag_that_does_not_fit_its_scalar_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(CaseError, match="is no (int|float|bool)") as caught:
+    with pytest.raises(CaseError, match=r"is no (int|float|bool)") as caught:
         load(tmp_path, f"a: 1\nb: {text}\n")
     assert caught.value.line == 2
 

@@ -106,6 +106,14 @@ def test_a_bad_value_is_named_with_its_line(
         assert part in str(error)
 
 
+def test_a_misspelt_required_key_is_not_called_missing(tmp_path: Path) -> None:
+    file = tmp_path / "demo.yaml"
+    file.write_text("inputs: {}\nsumary: demo\n", encoding="utf-8")
+    with pytest.raises(CaseError) as caught:
+        validate(read(file))
+    check_error(caught.value, file, 2, "unknown key `sumary`", "did you mean `summary`?")
+
+
 def test_a_case_has_a_summary(tmp_path: Path) -> None:
     file = tmp_path / "demo.yaml"
     file.write_text("inputs: {}\n", encoding="utf-8")

@@ -1,0 +1,224 @@
+"""`harness.check`: the harness for two functions, without a YAML file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import harness
+from harness import GradientMismatch, HarnessError, backends
+from harness.report.tables import COLUMNS
+
+X = np.array([0.5, -1.0, 2.0])
+
+
+def forward(xp: Any, x: Any) -> Any:
+    q = xp.exp(x)
+    f = xp.sum(q)
+    return f
+
+
+def backward(xp: Any, df: Any, q: Any) -> Any:
+    dq = df * xp.ones_like(q)
+    dx = dq * q
+    return {"x": dx}
+
+
+def wrong(xp: Any, df: Any, x: Any) -> Any:
+    dx = df * xp.exp(x) * (1.0 + 1e-3 * (x == 2.0))
+    return {"x": dx}
+
+
+def check(*functions: Any, **options: Any) -> harness.Report:
+    return harness.check(*functions, **{"backends": ["numeric", "manual"], **options})
+
+
+def test_a_right_backward_is_a_report() -> None:
+    report = check(forward, backward, x=X)
+    assert report.ok
+    assert report.failures == ()
+    assert {row.backend for row in report.rows} == {"numeric", "manual"}
+    assert {row.quantity for row in report.rows} >= {"f", "d/dx"}
+    assert list(report.frame.columns) == COLUMNS
+    assert len(report.frame) == len(report.rows)
+    assert "d/dx" in str(report)
+
+
+def test_a_wrong_backward_is_a_mismatch_that_says_where() -> None:
+    with pytest.raises(GradientMismatch) as caught:
+        check(forward, wrong, backends=["manual"], x=X)
+    message = str(caught.value)
+    assert isinstance(caught.value, AssertionError)
+    assert message.startswith("fail: forward [given, float64] manual: d/dx\n")
+    got = re.search(r"^  got        (\S+)$", message, re.MULTILINE)
+    expected = re.search(r"^  expected   (\S+) ", message, re.MULTILINE)
+    assert got is not None
+    assert expected is not None
+    assert float(got[1]) / float(expected[1]) == pytest.approx(1.001, abs=1e-6)
+    assert "worst at   [2]" in message
+    # No command repeats a check in memory.
+    assert "reproduce" not in message
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda xp, df, x: {"x": 0.0 * x},
+        lambda xp, df, x: {"x": df * xp.exp(x) * (1 + 1e-6)},
+        lambda xp, df, x: {"x": df * xp.exp(x) * float("nan")},
+        lambda xp, df, x: {},
+        lambda xp, df, x: {"x": (df * xp.exp(x))[:2]},
+        lambda xp, df, x: {"x": xp.astype(df * xp.exp(x), xp.float32)},
+    ],
+    ids=["zeros", "1e-6", "nan", "key", "shape", "dtype"],
+)
+def test_a_lie_is_caught(lie: Any) -> None:
+    with pytest.raises(GradientMismatch):
+        check(forward, lie, x=X)
+
+
+def test_without_a_backward_the_methods_are_compared() -> None:
+    report = check(forward, backends=["numeric"], x=X)
+    assert report.ok
+    assert {row.backend for row in report.rows} == {"numeric"}
+
+
+def test_nested_inputs() -> None:
+    def loss(xp: Any, params: Any, x: Any) -> Any:
+        y = params["w"] * x + params["rest"][0]
+        f = xp.sum(y * y)
+        return f
+
+    def gradient(xp: Any, df: Any, y: Any, x: Any) -> Any:
+        dy = 2.0 * df * y
+        return {"params": {"w": xp.sum(dy * x), "rest": [xp.sum(dy)]}}
+
+    report = check(loss, gradient, params={"w": 2.0, "rest": [np.array(0.5)]}, x=np.array([1, 2]))
+    assert report.ok
+    assert {row.quantity for row in report.rows} >= {"f", "d/dparams.w", "d/dparams.rest.0"}
+
+
+def test_float32_stays_float32_and_mixed_inputs_are_float64() -> None:
+    report = check(forward, backward, x=X.astype(np.float32))
+    assert report.ok
+    assert {row.dtype for row in report.rows} == {"float32"}
+    assert {row.dtype for row in check(forward, backward, x=X).rows} == {"float64"}
+    assert {row.dtype for row in check(forward, backward, dtype="float32", x=X).rows} == {"float32"}
+
+
+def test_functions_may_close_over_names() -> None:
+    factor, power = 3.0, 2
+
+    def scaled(xp: Any, x: Any) -> Any:
+        f = factor * xp.sum(x**power)
+        return f
+
+    def gradient(xp: Any, df: Any, x: Any) -> Any:
+        return {"x": df * factor * power * x}
+
+    assert check(scaled, gradient, x=X).ok
+
+
+def test_several_outputs() -> None:
+    def pair(xp: Any, x: Any) -> Any:
+        s = xp.sin(x)
+        c = xp.cos(x)
+        return s, c
+
+    def gradient(xp: Any, ds: Any, dc: Any, s: Any, c: Any) -> Any:
+        return {"x": ds * c - dc * s}
+
+    report = check(pair, gradient, x=X)
+    assert report.ok
+    assert {row.quantity for row in report.rows} == {"s", "c", "d/dx"}
+
+
+def test_a_lambda_has_no_source_to_stage() -> None:
+    assert check(lambda xp, x: xp.sum(x * x), lambda xp, df, x: {"x": 2.0 * x * df}, x=X).ok
+
+
+def test_tolerances_are_mine_to_choose() -> None:
+    assert check(forward, wrong, x=X, rtol=1e-2).ok
+    assert check(forward, wrong, x=X, rtol=0.0, atol=0.1).ok
+
+
+def test_inputs_that_do_not_fit() -> None:
+    with pytest.raises(HarnessError, match=r"takes no `y`; did you mean `x`\?|takes no `y`"):
+        check(forward, backward, x=X, y=X)
+    with pytest.raises(HarnessError, match="`forward` takes `x`, which was not given"):
+        check(forward, backward)
+    with pytest.raises(HarnessError, match=r"`z`"):
+        check(forward, lambda xp, df, z: {"x": z}, x=X)
+
+
+def test_nothing_to_differentiate() -> None:
+    with pytest.raises(HarnessError, match=r"write 2\.0 instead of 2"):
+        check(forward, backward, x=2)
+
+
+def test_a_negative_tolerance() -> None:
+    with pytest.raises(HarnessError, match="not negative"):
+        check(forward, backward, rtol=-1.0, x=X)
+
+
+def test_an_unknown_backend() -> None:
+    with pytest.raises(HarnessError, match="did you mean `numeric`"):
+        check(forward, backward, backends=["numerc"], x=X)
+
+
+def test_an_unknown_dtype() -> None:
+    with pytest.raises(HarnessError, match="did you mean `float32`"):
+        check(forward, backward, dtype="float23", x=X)
+
+
+def test_code_that_raises_is_a_mismatch_with_its_line() -> None:
+    def broken(xp: Any, x: Any) -> Any:
+        f = xp.sum(x[7])
+        return f
+
+    with pytest.raises(GradientMismatch, match=r"test_api\.py:\d+: `f = xp\.sum\(x\[7\]\)`: Index"):
+        check(broken, x=X)
+
+
+@pytest.fixture
+def only_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("autograd", "tensorflow", "torch", "jax"):
+        absent = classmethod(lambda cls: False)
+        monkeypatch.setattr(backends.backend_class(name), "installed", absent)
+
+
+@pytest.mark.usefixtures("only_core")
+def test_what_is_not_installed_is_left_out_unless_it_is_named() -> None:
+    report = harness.check(forward, backward, x=X)
+    assert {row.backend for row in report.rows} == {"numeric", "manual"}
+    with pytest.raises(GradientMismatch, match="pip install"):
+        harness.check(forward, backward, backends=["manual", "torch"], x=X)
+
+
+@pytest.mark.usefixtures("only_core")
+def test_what_a_method_cannot_do_is_tolerated_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from harness.errors import Unsupported
+
+    torch = backends.backend_class("torch")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise Unsupported("no such derivative")
+
+    monkeypatch.setattr(torch, "installed", classmethod(lambda cls: True))
+    monkeypatch.setattr(torch, "differentiate", refuse)
+    report = harness.check(forward, backward, x=X)
+    assert {row.status for row in report.rows if row.backend == "torch"} == {"unsupported"}
+    with pytest.raises(GradientMismatch, match="no such derivative"):
+        harness.check(forward, backward, backends=["torch"], x=X)
+
+
+def test_the_inputs_are_left_alone() -> None:
+    mine = X.copy()
+    mine.flags.writeable = False
+    assert check(forward, backward, x=mine).ok
+    assert np.array_equal(mine, X)

@@ -1,0 +1,375 @@
+"""A sample is repeatable by itself, inside its domain, and what its draw says it is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import case_from, check_error, numerical
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from harness import trees
+from harness.cases.case import Case
+from harness.cases.sampling import draw_sample, printed_spread
+from harness.errors import CaseError
+from harness.model import Sample
+
+MakeCase = Callable[..., Case]
+
+ADD = """
+    def forward(xp, x, y):
+        f = xp.sum(x) + xp.sum(y)
+        return f
+"""
+ONE = "def forward(xp, x):\n    q = 2.0 * x\n    f = xp.sum(q)\n    return f\n"
+SIZES = "sizes: {default: {n: 4}, large: {n: 50}}\n"
+TWO = "inputs: {x: {shape: [n]}, y: {shape: [2, n], domain: [0.1, 0.7]}}\n" + SIZES
+
+
+def same(one: Sample, other: Sample) -> bool:
+    first, second = trees.flatten(one.inputs), trees.flatten(other.inputs)
+    return first.keys() == second.keys() and all(
+        np.array_equal(a, b) for a, b in zip(first.values(), second.values(), strict=True)
+    )
+
+
+def test_a_draw_is_the_same_every_time_and_in_any_order(case: MakeCase) -> None:
+    made = case(ADD, TWO)
+    points = ["draw0", "draw1", "draw2"]
+    forwards = {point: draw_sample(made, point, "default", "float64") for point in points}
+    backwards = {point: draw_sample(made, point, "default", "float64") for point in points[::-1]}
+    for point in points:
+        assert same(forwards[point], backwards[point])
+        for one, other in zip(forwards[point].cotangents, backwards[point].cotangents, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_draw_depends_on_seed_name_size_and_point(tmp_path: Path) -> None:
+    one = case_from(tmp_path, ADD, TWO, "one")
+    other = case_from(tmp_path, ADD, TWO, "other")
+    samples = [
+        draw_sample(one, "draw0", "default", "float64"),
+        draw_sample(one, "draw1", "default", "float64"),
+        draw_sample(one, "draw0", "default", "float64", seed=1),
+        draw_sample(other, "draw0", "default", "float64"),
+    ]
+    large = draw_sample(one, "draw0", "large", "float64").inputs["x"][:4]
+    values = [sample.inputs["x"] for sample in samples] + [large]
+    cotangents = [float(sample.cotangents[0]) for sample in samples]
+    assert not any(np.any(a == b) for a, b in itertools.combinations(values, 2))
+    assert len(set(cotangents)) == len(cotangents)
+
+
+def test_a_draw_does_not_depend_on_unrelated_parts_of_the_case(tmp_path: Path) -> None:
+    one = case_from(tmp_path / "a", ADD, TWO)
+    other = case_from(tmp_path / "b", ADD, TWO + "points: {p: {}}\ntags: [new]\n")
+    assert same(
+        draw_sample(one, "draw0", "default", "float64"),
+        draw_sample(other, "draw0", "default", "float64"),
+    )
+
+
+def test_known_numbers_of_a_draw(case: MakeCase) -> None:
+    """They may change with a major version only: reports name them."""
+    made = case(ONE, "inputs: {x: {shape: [3]}}\n")
+    first = draw_sample(made, "draw0", "default", "float64").inputs["x"]
+    np.testing.assert_array_equal(
+        first, [-0.5264293927905288, -0.31440566662280983, 0.7123702704187715]
+    )
+
+
+def test_float32_numbers_are_those_of_float64_rounded(case: MakeCase) -> None:
+    made = case(ADD, TWO)
+    double = draw_sample(made, "draw0", "large", "float64")
+    single = draw_sample(made, "draw0", "large", "float32")
+    for name in ("x", "y"):
+        assert single.inputs[name].dtype == np.float32
+        np.testing.assert_array_equal(single.inputs[name], np.float32(double.inputs[name]))
+    assert single.cotangents[0].dtype == np.float32
+    assert single.cotangents[0] == np.float32(double.cotangents[0])
+
+
+bounds = st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+@numerical
+@given(low=bounds, high=bounds, draw=st.sampled_from(["uniform", "normal"]))
+def test_the_domain_holds_after_rounding(
+    tmp_path_factory: pytest.TempPathFactory, low: float, high: float, draw: str
+) -> None:
+    inner = np.nextafter(np.float32(low), np.float32(np.inf))
+    assume(low < float(inner) < high)  # some float32 number is inside
+    folder = tmp_path_factory.getbasetemp() / "domain"
+    made = case_from(
+        folder, ONE, f"inputs: {{x: {{shape: [40], draw: {draw}, domain: [{low!r}, {high!r}]}}}}\n"
+    )
+    for dtype in ("float64", "float32"):
+        x = draw_sample(made, "draw0", "default", dtype).inputs["x"]
+        assert x.dtype == dtype
+        assert np.all(x.astype(np.float64) >= low)
+        assert np.all(x.astype(np.float64) <= high)
+
+
+def test_a_bound_that_float32_would_cross_is_not_crossed(case: MakeCase) -> None:
+    low, high = 0.1 - 1e-7, 0.1
+    assert float(np.float32(high)) > high, "else this test shows nothing"
+    made = case(ONE, f"inputs: {{x: {{shape: [200], domain: [{low!r}, {high!r}]}}}}\n")
+    x = draw_sample(made, "draw0", "default", "float32").inputs["x"].astype(np.float64)
+    assert x.min() >= low
+    assert x.max() <= high
+
+
+@numerical
+@given(bound=bounds, side=st.sampled_from([-1, 1]))
+def test_a_half_infinite_domain_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, bound: float, side: int
+) -> None:
+    domain = f"[{bound!r}, .inf]" if side > 0 else f"[-.inf, {bound!r}]"
+    folder = tmp_path_factory.getbasetemp() / "half"
+    made = case_from(folder, ONE, f"inputs: {{x: {{shape: [40], domain: {domain}}}}}\n")
+    for dtype in ("float64", "float32"):
+        sample = draw_sample(made, "draw0", "default", dtype)
+        x = sample.inputs["x"].astype(np.float64)
+        assert np.all(side * x >= side * bound)
+        assert len(np.unique(x)) > 1 or abs(bound) > 1e5
+        assert sample.domains["x"] == ((bound, np.inf) if side > 0 else (-np.inf, bound))
+
+
+def drawn(make: MakeCase, leaf: str, dtype: str = "float64", python: str = ONE) -> np.ndarray:
+    sample = draw_sample(make(python, f"inputs:\n  x: {leaf}\n"), "draw0", "default", dtype)
+    found: np.ndarray = sample.inputs["x"]
+    return found
+
+
+def test_uniform_fills_its_domain(case: MakeCase) -> None:
+    x = drawn(case, "{shape: [2000], domain: [-3, 5]}")
+    assert -3 <= x.min() < -2.9
+    assert 4.9 < x.max() <= 5
+    assert abs(x.mean() - 1) < 0.3
+
+
+def test_normal_is_standard_normal(case: MakeCase) -> None:
+    x = drawn(case, "{shape: [2000]}")
+    assert abs(x.mean()) < 0.1
+    assert abs(x.std() - 1) < 0.1
+
+
+def test_integers_reach_both_ends_and_stay_integers(case: MakeCase) -> None:
+    python = "def forward(xp, x):\n    f = xp.sum(x * 1.0)\n    return f\n"
+    for dtype in ("float64", "float32"):
+        x = drawn(case, "{shape: [500], draw: integers, domain: [-1, 2]}", dtype, python)
+        assert x.dtype == np.int64
+        assert set(x.tolist()) == {-1, 0, 1, 2}
+
+
+def test_integers_stay_inside_a_fractional_domain(case: MakeCase) -> None:
+    python = "def forward(xp, x):\n    f = xp.sum(x * 1.0)\n    return f\n"
+    x = drawn(case, "{shape: [500], draw: integers, domain: [-1.5, 2.5]}", python=python)
+    assert set(x.tolist()) == {-1, 0, 1, 2}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_spd_is_symmetric_and_well_conditioned(case: MakeCase, dtype: str) -> None:
+    x = drawn(case, "{shape: [3, 5, 5], draw: spd}", dtype)
+    np.testing.assert_allclose(x, np.swapaxes(x, -1, -2), atol=1e-6)
+    eigenvalues = np.linalg.eigvalsh(x)
+    assert np.all(eigenvalues > 0.49)
+    assert np.all(eigenvalues < 2.01)
+    assert np.all(np.diff(eigenvalues, axis=-1) > 1e-6), "none twice"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_orthogonal_is_orthogonal(case: MakeCase, dtype: str) -> None:
+    x = drawn(case, "{shape: [3, 4, 4], draw: orthogonal}", dtype)
+    identity = np.broadcast_to(np.eye(4), x.shape)
+    np.testing.assert_allclose(x @ np.swapaxes(x, -1, -2), identity, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_simplex_is_positive_and_sums_to_one(case: MakeCase, dtype: str) -> None:
+    x = drawn(case, "{shape: [6, 5], draw: simplex}", dtype)
+    assert np.all(x > 0)
+    np.testing.assert_allclose(x.sum(axis=-1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["[]", "[0]", "[2, 0, 3]"])
+def test_shapes_without_axes_or_elements(case: MakeCase, shape: str) -> None:
+    x = drawn(case, f"{{shape: {shape}}}")
+    assert x.shape == tuple(int(n) for n in shape.strip("[]").split(",") if n.strip())
+
+
+def test_a_value_is_the_same_at_every_point(case: MakeCase) -> None:
+    made = case(ADD, 'inputs: {x: {value: [[1, "2.5"]]}, y: {shape: [2]}}\n')
+    for point in ("draw0", "draw1"):
+        x = draw_sample(made, point, "default", "float32").inputs["x"]
+        np.testing.assert_array_equal(x, np.float32([[1, 2.5]]))
+        assert x.dtype == np.float32
+
+
+POINT = """\
+inputs: {x: {shape: [n]}, y: {shape: [2, n], domain: [-1, 9]}}
+sizes: {default: {n: 4}, large: {n: 50}}
+points:
+  printed: {inputs: {x: ["0.10", "2.5", 3]}}
+  sized: {size: large}
+  both: {inputs: {x: [1, 2], y: [[1, 2], [3, 4]]}, cotangent: 2.5}
+"""
+
+
+def test_sizes_are_solved_from_the_numbers_of_a_point(case: MakeCase) -> None:
+    sample = draw_sample(case(ADD, POINT), "printed", "declared", "float64")
+    np.testing.assert_array_equal(sample.inputs["x"], [0.1, 2.5, 3])
+    assert sample.inputs["y"].shape == (2, 3), "drawn with the n that x implies"
+
+
+def test_a_point_may_name_its_size(case: MakeCase) -> None:
+    sample = draw_sample(case(ADD, POINT), "sized", "declared", "float64")
+    assert sample.inputs["x"].shape == (50,)
+
+
+def test_the_cotangent_of_a_declared_point(case: MakeCase) -> None:
+    made = case(ADD, POINT)
+    assert draw_sample(made, "printed", "declared", "float64").cotangents == (1.0,)
+    assert draw_sample(made, "both", "declared", "float64").cotangents == (2.5,)
+    assert draw_sample(made, "draw0", "default", "float64").cotangents[0] not in (1.0, 2.5)
+
+
+def test_cotangents_of_several_outputs(case: MakeCase) -> None:
+    python = "def forward(xp, x):\n    f = x * x\n    g = xp.sum(x)\n    return f, g\n"
+    yaml = "inputs: {x: {shape: [2]}}\npoints: {p: {cotangent: {f: [3, 4]}}}\n"
+    sample = draw_sample(case(python, yaml), "p", "declared", "float64")
+    np.testing.assert_array_equal(sample.cotangents[0], [3, 4])
+    assert sample.cotangents[1] == 1
+
+
+def test_a_cotangent_of_a_wrong_shape_is_refused(case: MakeCase, tmp_path: Path) -> None:
+    made = case(ONE, "inputs: {x: {shape: [2]}}\npoints:\n  p:\n    cotangent: [1, 2]\n")
+    with pytest.raises(CaseError, match=r"demo\.yaml:5: the cotangent of `f` has shape \[2\]"):
+        draw_sample(made, "p", "declared", "float64")
+
+
+def test_printed_inputs_carry_half_a_unit(case: MakeCase) -> None:
+    made = case(ADD, POINT)
+    spread = printed_spread(made, "printed")
+    assert set(spread) == {"x"}
+    np.testing.assert_allclose(spread["x"], [0.005, 0.05, 0], rtol=1e-15)
+    assert printed_spread(made, "both") == {}
+
+
+NESTED = """\
+inputs:
+  params:
+    w: {shape: [2], domain: [1, 2]}
+    layers:
+      - {shape: [3]}
+      - {shape: [], differentiable: false}
+points:
+  p: {inputs: {params: {w: [1, 2], layers: [[7, 8, 9], "0.5"]}}}
+  bad: {inputs: {params: {v: 1}}}
+"""
+NESTED_PYTHON = """
+    def forward(xp, params):
+        f = xp.sum(params["w"]) + xp.sum(params["layers"][0]) + params["layers"][1]
+        return f
+"""
+
+
+def test_nested_inputs(case: MakeCase) -> None:
+    made = case(NESTED_PYTHON, NESTED)
+    sample = draw_sample(made, "draw0", "default", "float64")
+    assert sample.differentiable == ("params.w", "params.layers.0")
+    assert sample.domains == {"params.w": (1, 2)}
+    assert np.all(sample.inputs["params"]["w"] >= 1)
+    given_ = draw_sample(made, "p", "declared", "float64").inputs["params"]
+    np.testing.assert_array_equal(given_["w"], [1, 2])
+    np.testing.assert_array_equal(given_["layers"][0], [7, 8, 9])
+    assert given_["layers"][1] == 0.5
+
+
+def test_numbers_for_a_leaf_that_is_not_there(case: MakeCase, tmp_path: Path) -> None:
+    made = case(NESTED_PYTHON, NESTED)
+    with pytest.raises(CaseError) as caught:
+        draw_sample(made, "bad", "declared", "float64")
+    check_error(caught.value, tmp_path / "demo.yaml", 10, "`params.v` is no leaf", "`params.w`")
+
+
+SUPPLIED = """
+    def inputs(rng, n, **_):
+        return {
+            "pair": (rng.normal(size=n), {"k": rng.integers(0, 9, n), "b": 1.5}),
+            "x": rng.normal(size=n),
+        }
+
+    def forward(xp, pair, x, y):
+        f = xp.sum(pair[0] * x) + pair[1]["b"] + xp.sum(y) + xp.sum(pair[1]["k"] * x)
+        return f
+"""
+SUPPLIED_YAML = """\
+inputs: {x: {differentiable: false}, y: {shape: [n]}}
+sizes: {default: {n: 3}}
+points: {p: {inputs: {x: [1, 2, 3]}}}
+"""
+
+
+def test_supplied_inputs_keep_their_containers_and_kinds(case: MakeCase) -> None:
+    made = case(SUPPLIED, SUPPLIED_YAML)
+    for dtype in ("float64", "float32"):
+        sample = draw_sample(made, "draw0", "default", dtype)
+        pair = sample.inputs["pair"]
+        assert isinstance(pair, tuple)
+        assert pair[0].dtype == dtype
+        assert pair[1]["b"].dtype == dtype
+        assert pair[1]["k"].dtype == np.int64
+        assert sample.inputs["x"].dtype == dtype
+        assert sample.inputs["y"].shape == (3,)
+        assert set(sample.differentiable) == {"pair.0", "pair.1.b", "y"}
+
+
+def test_supplied_inputs_are_repeatable(case: MakeCase) -> None:
+    made = case(SUPPLIED, SUPPLIED_YAML)
+    again = [draw_sample(made, "draw0", "default", "float64") for _ in range(2)]
+    assert same(*again)
+    assert not same(again[0], draw_sample(made, "draw1", "default", "float64"))
+
+
+def test_a_point_overrides_what_is_supplied(case: MakeCase) -> None:
+    sample = draw_sample(case(SUPPLIED, SUPPLIED_YAML), "p", "default", "float64")
+    np.testing.assert_array_equal(sample.inputs["x"], [1, 2, 3])
+
+
+def test_an_input_that_nobody_supplies_is_named(case: MakeCase, tmp_path: Path) -> None:
+    made = case(SUPPLIED.replace('"x": rng', '"z": rng'), SUPPLIED_YAML)
+    with pytest.raises(CaseError) as caught:
+        draw_sample(made, "draw0", "default", "float64")
+    check_error(caught.value, tmp_path / "demo.py", None, "returned no `x`", "return `x`")
+
+
+def test_the_shapes_of_intermediates_are_learnt(case: MakeCase) -> None:
+    python = """
+        def forward(xp, x):
+            mask = x > 0
+            q = x * x
+            total = xp.sum(q)
+            f = total * total
+            return f
+    """
+    sample = draw_sample(case(python, "inputs: {x: {shape: [3]}}\n"), "draw0", "default", "float32")
+    assert sample.intermediates == {"q": (3,), "total": ()}, "a mask has no gradient"
+
+
+def leaves_of(sample: Sample) -> dict[str, Any]:
+    return trees.flatten(sample.inputs)
+
+
+def test_casting_a_sample_to_a_wider_dtype_is_exact(case: MakeCase) -> None:
+    sample = draw_sample(case(SUPPLIED, SUPPLIED_YAML), "draw0", "default", "float32")
+    wide = trees.cast(sample, "float64")
+    for path, leaf in leaves_of(sample).items():
+        np.testing.assert_array_equal(leaf, leaves_of(wide)[path])
+    assert {str(leaf.dtype) for leaf in leaves_of(wide).values()} == {"float64", "int64"}
+    assert wide.cotangents[0].dtype == np.float64
