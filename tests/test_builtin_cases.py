@@ -130,7 +130,7 @@ def test_a_case_in_another_process_is_the_same_case(loaded: dict[str, Case]) -> 
     import pickle
 
     for case in loaded.values():
-        case.program.functions  # compiled functions must not hinder it
+        assert case.program.functions  # compiled functions must not hinder it
         copy = pickle.loads(pickle.dumps(case))
         request = Request(backends=("manual",), modes=("value", "vjp"), draws=1)
         planned = cells([copy], request)

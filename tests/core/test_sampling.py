@@ -343,10 +343,22 @@ def test_a_point_overrides_what_is_supplied(case: MakeCase) -> None:
 
 
 def test_an_input_that_nobody_supplies_is_named(case: MakeCase, tmp_path: Path) -> None:
-    made = case(SUPPLIED.replace('"x": rng', '"z": rng'), SUPPLIED_YAML)
+    made = case(SUPPLIED.replace('"x": rng.normal(size=n),', ""), SUPPLIED_YAML)
     with pytest.raises(CaseError) as caught:
         draw_sample(made, "draw0", "default", "float64")
     check_error(caught.value, tmp_path / "demo.py", None, "returned no `x`", "return `x`")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("z", "which `forward` does not take"), ("y", "gives data already")]
+)
+def test_an_input_that_nobody_asked_for_is_named(
+    case: MakeCase, tmp_path: Path, name: str, problem: str
+) -> None:
+    made = case(SUPPLIED.replace('"x": rng', f'"{name}": rng'), SUPPLIED_YAML)
+    with pytest.raises(CaseError) as caught:
+        draw_sample(made, "draw0", "default", "float64")
+    check_error(caught.value, tmp_path / "demo.py", None, f"returned `{name}`", problem)
 
 
 def test_the_shapes_of_intermediates_are_learnt(case: MakeCase) -> None:
