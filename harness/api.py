@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import trees
+from harness.backends import parse_label
 from harness.cases.case import Case
 from harness.cases.document import Document
 from harness.cases.schema import CaseFile, Tolerance
@@ -77,6 +78,8 @@ def check(
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
     """
+    for label in backends or ():
+        parse_label(label)
     program, file, line = program_of(forward, backward)
     parameters = program.forward_code.parameters
     for name in inputs:
@@ -95,6 +98,9 @@ def check(
         raise UsageError(f"no dtype `{dtype}`; {did_you_mean(dtype, DTYPES)}")
     if (rtol is not None and not rtol >= 0) or not atol >= 0:
         raise UsageError(f"a tolerance is not negative; got rtol={rtol}, atol={atol}")
+    for path, leaf in trees.flatten(arrays).items():
+        if np.issubdtype(leaf.dtype, np.floating) and np.isnan(leaf).any():
+            raise UsageError(f"`{path}` holds NaN; give numbers at which `forward` is defined")
     source = Path(file).read_text(encoding="utf-8") if Path(file).is_file() else ""
     code = Code(
         file, source, program.forward_code, program.backward_code, {}, frozenset({"inputs"})

@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _list(commands.add_parser("list", help="the cases that there are"))
     _run(commands.add_parser("run", help="compare every method on every case"))
+    _atlas(commands.add_parser("atlas", help="what each method returns at the kinks"))
     _show(commands.add_parser("show", help="one case, step by step, with every number"))
     commands.add_parser("schema", help="the JSON Schema of a case's YAML file, for editors")
     for command in commands.choices.values():
@@ -87,7 +88,8 @@ def parser() -> argparse.ArgumentParser:
 
 def split(values: Sequence[str] | None) -> tuple[str, ...]:
     """List options repeat and take commas: `--backend torch,jax --backend numeric`."""
-    return tuple(part for value in values or () for part in value.split(",") if part)
+    parts = (part for value in values or () for part in value.split(",") if part)
+    return tuple(dict.fromkeys(parts))
 
 
 def _several(command: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
@@ -136,6 +138,20 @@ def _run(command: argparse.ArgumentParser) -> None:
         help="where results.csv and report.md go (default: reports; '' for nowhere)",
     )
     _several(command, "--require", "NAME", "fail if this backend is not installed ('all': any)")
+    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _atlas(command: argparse.ArgumentParser) -> None:
+    command.add_argument("case", nargs="*", metavar="CASE", help="name or glob (default: tag kink)")
+    _sources(command)
+    _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
+    _several(command, "--dtype", "DTYPE", "float64, float32 (default: float64)")
+    command.add_argument(
+        "--report",
+        default="reports",
+        metavar="DIR",
+        help="where atlas.csv and atlas.md go (default: reports; '' for nowhere)",
+    )
     command.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 

@@ -8,7 +8,7 @@ NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,13 +29,15 @@ class Truth:
     """What a quantity is judged by.
 
     `value` is float64. `uncertainty` bounds its absolute error elementwise; `sampled` lists the
-    flat indices of the elements that are known, None for all of them.
+    flat indices of the elements that are known, None for all of them. `sides` are the derivatives
+    from below and from above where some element has a kink; anything between them is valid there.
     """
 
     value: Array
     source: str
     uncertainty: Array | None = None
     sampled: Array | None = None
+    sides: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Tolerance:
         largest = float(finite.max()) if finite.size else 0.0
         slack = NEIGHBOURS * unit_roundoff(dtype) * largest
         return np.asarray(self.atol + DEFAULT_RTOL[dtype] * magnitude + slack)
+
+
+class Allows(Protocol):
+    """A tolerance: `Tolerance`, or one that knows how the numbers were made."""
+
+    def array(self, expected: Array, dtype: str) -> Array:
+        """The absolute tolerance of each element."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Verdict:
 def judge(
     got: Array | None,
     truth: Truth,
-    tolerance: Tolerance,
+    tolerance: Allows,
     dtype: str,
     *,
     uncertainty: Array | None = None,
@@ -123,27 +132,71 @@ def judge(
             expected=dtype,
             detail=f"wrong dtype: got {got.dtype}, expected {dtype}",
         )
+    if truth.sides is not None:
+        # The nearest valid number; NaN stays far from all of them.
+        # A side that is NaN does not exist; one may be infinite.
+        low, high = np.fmin(*truth.sides), np.fmax(*truth.sides)
+        number = got.astype(np.float64)
+        expected = np.clip(np.where(np.isnan(number), 0.0, number), low, high)
     allowed = np.broadcast_to(tolerance.array(expected, dtype) + allowance, expected.shape) + sum(
         each for each in (uncertainty, truth.uncertainty) if each is not None
     )
+    # An infinite uncertainty would let anything pass.
+    allowed = np.where(np.isfinite(allowed), allowed, 0.0)
     indices = _known(expected.size, sampled, truth.sampled)
     got_flat = got.astype(np.float64).ravel()[indices]
     want_flat = expected.astype(np.float64).ravel()[indices]
     allowed_flat = np.asarray(allowed, dtype=np.float64).ravel()[indices]
+    if indices.size == 0 and expected.size:
+        return Verdict(Status.UNDECIDED, detail="no element of it is known")
     if indices.size == 0:
         return Verdict(Status.PASS, 0.0, 0.0, 0.0, dtype_digits(dtype), 0.0)
     verdict = _measure(got_flat, want_flat, allowed_flat, indices, expected.shape, dtype)
-    if _unknown(verdict, truth):
-        return replace(verdict, digits=float("nan"))
+    if truth.sides is not None and verdict.status == Status.PASS:
+        return _at_a_kink(verdict, got.astype(np.float64), truth)
+    if truth.sampled is not None:
+        note = f"judged at {indices.size} of {expected.size} elements"
+        verdict = replace(verdict, detail="; ".join(filter(None, (verdict.detail, note))))
+    if verdict.status == Status.PASS and _knows_too_little(truth, indices, dtype):
+        text = f"the reference ({truth.source}) knows less than a quarter of the digits"
+        return replace(verdict, status=Status.UNDECIDED, digits=float("nan"), detail=text)
     return verdict
 
 
-def _unknown(verdict: Verdict, truth: Truth) -> bool:
-    """Whether the reference knows no digit of the worst element, so that none can be counted."""
-    if verdict.status != Status.PASS or truth.uncertainty is None or not verdict.worst_index:
+@np.errstate(invalid="ignore")  # a side may be infinite
+def _at_a_kink(verdict: Verdict, got: Array, truth: Truth) -> Verdict:
+    """A valid subgradient, with the convention by which it was chosen."""
+    assert truth.sides is not None
+    left, right = truth.sides
+    slack = np.zeros_like(left) if truth.uncertainty is None else 4 * truth.uncertainty
+    slack = slack + 1e-6 * np.maximum(np.abs(left), np.abs(right))
+    slack = np.where(np.isfinite(slack), slack, 0.0)
+    kinked = np.abs(left - right) > slack
+    if not np.any(kinked):
+        return verdict
+    conventions = {
+        "left": left,
+        "right": right,
+        "mid": (left + right) / 2,
+        "zero": np.zeros_like(left),
+    }
+    agreeing = (
+        name
+        for name, choice in conventions.items()
+        if np.all((np.abs(got - choice) <= slack)[kinked])
+    )
+    return replace(verdict, status=Status.KINK, detail=f"kink: {next(agreeing, 'between')}")
+
+
+def _knows_too_little(truth: Truth, indices: Array, dtype: str) -> bool:
+    """Whether the reference is so uncertain, compared with its largest element, that agreeing with
+    it proves nothing."""
+    if truth.uncertainty is None:
         return False
-    index = tuple(int(part) for part in verdict.worst_index.strip("[]").split(","))
-    return bool(truth.uncertainty[index] >= abs(truth.value[index]))
+    known = np.abs(truth.value).ravel()[indices]
+    doubt = float(np.max(np.asarray(truth.uncertainty).ravel()[indices], initial=0.0))
+    largest = float(np.max(known, initial=0.0))
+    return doubt > 10 ** (-dtype_digits(dtype) / 4) * largest and doubt > 0 and largest > 0
 
 
 def _known(size: int, *sampled: Array | None) -> Array:

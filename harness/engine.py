@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from harness import backends, rows
-from harness.backends.base import Backend
 from harness.cases.case import Case
 from harness.gradient_cell import GradientCell
 from harness.model import Gradients, Row, Status
@@ -34,8 +35,10 @@ class Engine:
     def rows(self, cell: Cell) -> list[Row]:
         """The rows of one cell; never empty."""
         case = self._bench.cases[cell.case]
-        found = self._rows(cell, case)
-        return [rows.declared(row, case.declared.known) for row in found]
+        # A NaN is judged; numpy's warning about it would only be noise.
+        with np.errstate(all="ignore"):
+            found = self._rows(cell, case)
+        return rows.declared(found, case.declared.known)
 
     def _rows(self, cell: Cell, case: Case) -> list[Row]:
         modes = [mode for mode in self.request.modes if (mode == "train") == cell.training]
@@ -52,11 +55,8 @@ class Engine:
 
     def gradients(self, cell: Cell) -> Gradients:
         """The bare result of a cell, not judged; raises what the case or the method raises."""
-        return GradientCell(cell, self._bench).compute()
-
-    def backend(self, label: str) -> Backend:
-        """The one instance of a backend that this engine uses."""
-        return self._bench.backend(label)
+        with np.errstate(all="ignore"):
+            return GradientCell(cell, self._bench).compute()
 
     def subject(self, cell: Cell) -> Subject:
         """The sample of a cell and its references."""

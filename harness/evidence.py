@@ -1,13 +1,17 @@
 """What a sample's numbers are judged by.
 
-Two opinions that share no derivative rule, both in float64 whatever the dtype of the sample:
-numeric differences, and the hand-written backward. Where they agree, the backward is the reference,
+First the certificate: where ball arithmetic has verified the hand-written backward, its gradient in
+balls is the truth, to thirty digits; where the backward is proved wrong or there is none, the truth
+comes from `forward` alone, element by element, as long as there are few. Where balls cannot follow
+a case, two opinions are left that share no derivative rule, both in float64 whatever the dtype of
+the sample: numeric differences and the backward. Where they agree, the backward is the reference,
 being the more accurate; where they do not, the numeric differences are, so that a wrong backward
 makes no framework look wrong. The backward itself is judged by the numeric differences.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,8 +21,12 @@ import numpy as np
 from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
+from harness.certificate import Certificate, Sides, along_axes, certify
 from harness.compare import Tolerance, Truth, judge
-from harness.model import Array, Gradients, Sample, Status
+from harness.diagnose.inquest import Findings, inquire
+from harness.errors import Unsupported
+from harness.model import Array, Gradients, Sample, Status, unit_roundoff
+from harness.rounding import Deviation, deviation
 from harness.staging import Program
 
 
@@ -39,9 +47,12 @@ class Evidence:
     ) -> None:
         self.program = program
         self.sample = trees.cast(sample, "float64")
+        self._narrow = sample
+        self._deviations: dict[int, Deviation | None] = {}
         self._spread = spread or {}
         self._wanted = tuple(wanted)
         self._tolerance = tolerance or Tolerance()
+        self._along_axes: dict[str, Sides | None] = {}
 
     @cached_property
     def manual(self) -> Gradients | Exception:
@@ -73,8 +84,23 @@ class Evidence:
             .values
         )
 
+    @cached_property
+    def certificate(self) -> Certificate:
+        """What ball arithmetic proves about the backward."""
+        try:
+            return certify(self.program, self.sample, self._values)
+        except Exception as error:  # the case's own code may raise anything
+            return Certificate("undecided", reason=f"{type(error).__name__}: {error}")
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What is still right in a backward that is proved wrong."""
+        return inquire(self.program, self.sample)
+
     def value(self, name: str) -> Truth:
         """The reference of an output or a wanted intermediate."""
+        if name in self.certificate.values:
+            return self._certified(self.certificate.values[name], self.certificate.radii[name])
         has_backward = isinstance(self.manual, Gradients)
         return Truth(self.values[name], "manual" if has_backward else "numeric")
 
@@ -84,6 +110,9 @@ class Evidence:
         `judged` is the backend that will be compared with it, since nothing is judged by itself
         where there is another opinion.
         """
+        certified = self._certified_derivative(name)
+        if certified is not None:
+            return certified
         numeric = self.numeric
         second = Truth(
             _either(numeric, name),
@@ -101,6 +130,41 @@ class Evidence:
             return first
         verdict = judge(written, second, self._tolerance, "float64")
         return first if verdict.status == Status.PASS else second
+
+    def _certified_derivative(self, name: str) -> Truth | None:
+        """The certified gradient: the backward's where it is verified, else that of `forward`."""
+        certificate = self.certificate
+        if certificate.trusts(name):
+            return self._certified(certificate.gradients[name], certificate.radii[name])
+        if name not in self._along_axes:
+            try:
+                self._along_axes[name] = along_axes(self.program, self.sample, name)
+            except Exception:  # what the case raises is said where the methods run it
+                self._along_axes[name] = None
+        sides = self._along_axes[name]
+        if sides is None:
+            return None
+        truth = self._certified(sides.middle, sides.radius)
+        return truth if sides.smooth else replace(truth, sides=(sides.left, sides.right))
+
+    def _certified(self, midpoint: Array, radius: Array) -> Truth:
+        """The midpoint is rounded to float64, by up to half a unit in its last place."""
+        finite = np.where(np.isfinite(midpoint), midpoint, 0.0)
+        rounding = np.abs(finite) * unit_roundoff("float64")
+        return Truth(midpoint, "certified", radius + rounding)
+
+    def deviation(self, runs: int) -> Deviation | None:
+        """How far honest rounding in the dtype of the sample moves each number; None where the
+        backward, through which it is measured, is not known to be right."""
+        if runs not in self._deviations:
+            found = None
+            if self.certificate.state == "verified":
+                with contextlib.suppress(Unsupported):
+                    found = deviation(
+                        self.program, self._narrow, intermediates=self._values, runs=runs
+                    )
+            self._deviations[runs] = found
+        return self._deviations[runs]
 
     def printed_allowance(self, kind: str, name: str) -> Array | float:
         """How far the rounding of printed inputs can move a quantity.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from harness import printed, rows, trees
+from harness import backends, printed, rows, trees
 from harness.backends.numeric import NumericBackend
 from harness.cases.schema import Expectation
-from harness.compare import Tolerance, Truth, Verdict, judge
+from harness.compare import Allows, Tolerance, Truth, Verdict, judge
+from harness.diagnose.blame import blame
+from harness.diagnose.signature import signature
 from harness.errors import HarnessError, Unsupported
-from harness.model import Array, Gradients, Row, Sample, unit_roundoff
+from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, unit_roundoff
 from harness.plan import Cell
+from harness.rounding import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
 
@@ -29,25 +33,25 @@ class GradientCell:
 
     def rows(self) -> list[Row]:
         """The rows of the modes asked for. Raises what the case or the method raises."""
-        if "vjp" not in self.modes:
-            return self._value_rows(self.compute(gradient=False))
-        try:
-            found = self.compute()
-        except Exception as error:
-            if "value" not in self.modes:
-                raise
-            # A method without this derivative may still have the value.
-            value = self._value_rows(self.compute(gradient=False))
-            return value + rows.raised(self.cell, ["vjp"], error, self.case)
+        found: Gradients | None = None
+        failed: list[Row] = []
+        if "vjp" in self.modes:
+            try:
+                found = self.compute()
+            except Exception as error:
+                if "value" not in self.modes:
+                    raise
+                # A method without this derivative may still have the value.
+                failed = rows.raised(self.cell, ["vjp"], error, self.case)
+        differentiated = found is not None
+        found = found or self.compute(gradient=False)
         result = self._value_rows(found) if "value" in self.modes else []
-        for path in self.subject.sample.differentiable:
-            result.append(self._derivative_row(f"d/d{path}", path, found, found.gradients))
-        for name in found.intermediates:
-            quantity = f"d/d{name} (intermediate)"
-            result.append(self._derivative_row(quantity, name, found, found.intermediates))
+        if differentiated:
+            result += self._derivative_rows(found)
+        modes = [mode for mode in self.modes if mode != "vjp" or differentiated]
         for expectation in self.subject.point.expect:
-            result.extend(self._expectation_rows(expectation, found))
-        return result
+            result.extend(self._expectation_rows(expectation, found, modes))
+        return result + failed
 
     def compute(self, *, gradient: bool = True, step: float | None = None) -> Gradients:
         """Run the method on its own copy of the sample, and make sure it left the copy alone.
@@ -79,27 +83,90 @@ class GradientCell:
         result = []
         for name in self.case.code.forward.returns:
             truth = self.subject.evidence.value(name)
-            if self.cell.backend == "manual":
+            if self.cell.backend == "manual" and truth.source == "manual":
                 truth = replace(truth, source="numeric")
-            verdict = self._judge(found.values.get(name), truth)
+            verdict = self._judge("values", name, found.values.get(name), truth)
             result.append(rows.judged(self.cell, "value", name, verdict, truth.source, found))
         return result
 
-    def _derivative_row(
-        self, quantity: str, name: str, found: Gradients, arrays: Mapping[str, Array]
-    ) -> Row:
-        truth = self.subject.evidence.derivative(name, judged=self.cell.backend)
-        verdict = self._judge(arrays.get(name), truth, found, name)
-        return rows.judged(self.cell, "vjp", quantity, verdict, truth.source, found)
+    def _derivative_rows(self, found: Gradients) -> list[Row]:
+        """Every differentiable leaf, then every intermediate that was named or asked for."""
+        if not self.subject.sample.differentiable:
+            detail = "no input is differentiable: there is no gradient to compare"
+            return rows.uncompared(self.cell, ["vjp"], Status.UNDECIDED, detail)
+        result = []
+        for path in self.subject.sample.differentiable:
+            result.append(self._derivative_row(f"d/d{path}", "gradients", path, found))
+        if self.cell.backend == "manual":
+            result.append(self._certificate_row(found))
+        native = self.cell.backend.endswith(":native")
+        wanted = () if native else self.subject.wanted
+        for name in dict.fromkeys([*found.intermediates, *wanted]):
+            quantity = f"d/d{name} (intermediate)"
+            if self.cell.backend == "manual" and name not in found.intermediates:
+                verdict = Verdict(Status.UNDECIDED, detail=f"`backward` assigns no `d{name}`")
+                result.append(rows.judged(self.cell, "vjp", quantity, verdict, "", found))
+            else:
+                result.append(self._derivative_row(quantity, "intermediates", name, found))
+        return result
 
-    def _expectation_rows(self, expectation: Expectation, found: Gradients) -> Iterator[Row]:
+    def _derivative_row(self, quantity: str, kind: str, name: str, found: Gradients) -> Row:
+        got = getattr(found, kind).get(name)
+        truth = self.subject.evidence.derivative(name, judged=self.cell.backend)
+        verdict = self._judge(kind, name, got, truth, found)
+        if truth.source == self.cell.backend and verdict.status == Status.PASS:
+            verdict = Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
+        note = self._diagnosis(name, got, truth, verdict)
+        return rows.judged(self.cell, "vjp", quantity, verdict, truth.source, found, note)
+
+    def _certificate_row(self, found: Gradients) -> Row:
+        """What is proved about the backward as a formula, apart from how it rounds."""
+        certificate = self.subject.evidence.certificate
+        status = {
+            "verified": Status.PASS,
+            "close": Status.PASS,
+            "wrong": Status.FAIL,
+            "kink": Status.KINK,
+            "undecided": Status.UNDECIDED,
+        }[certificate.state]
+        wrong = ", ".join(f"d/d{name}" for name in certificate.wrong)
+        proved = certificate.state in ("verified", "close")
+        digits = certificate.digits if proved else math.nan
+        detail = {
+            "verified": f"verified {_how_far(certificate.digits)}",
+            "close": f"the same {_how_far(certificate.digits)} and then proved different, as a "
+            "rounded constant makes it",
+            "wrong": f"proved wrong: {wrong}",
+            "kink": "no derivative exists along a random direction",
+            "undecided": certificate.reason,
+        }[certificate.state]
+        note = self._blame() if certificate.state == "wrong" else ""
+        verdict = Verdict(status, digits=digits, detail=detail)
+        return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, "certified", found, note)
+
+    def _diagnosis(self, name: str, got: Array | None, truth: Truth, verdict: Verdict) -> str:
+        """What a wrong gradient looks like and, for the backward, which line is to blame."""
+        if verdict.status not in (Status.FAIL, Status.IMPRECISE) or got is None:
+            return ""
+        looks = signature(got, truth.value)
+        is_wrong = name in self.subject.evidence.certificate.wrong
+        blamed = self._blame() if self.cell.backend == "manual" and is_wrong else ""
+        return "; ".join(filter(None, (f"looks like: {looks}" if looks else "", blamed)))
+
+    def _blame(self) -> str:
+        """The line of a backward that is proved wrong."""
+        return blame(self.case.code, self.subject.evidence.findings)
+
+    def _expectation_rows(
+        self, expectation: Expectation, found: Gradients, modes: Sequence[str]
+    ) -> Iterator[Row]:
         """Printed numbers, each with the tolerance that its digits carry."""
         name, _, variant = self.cell.backend.partition(":")
         if expectation.backend not in (None, name):
             return
         note = ""
         if expectation.step is not None:
-            if name != "numeric":
+            if name != "numeric" or "vjp" not in modes:
                 return
             found = _with_rounding_alone(self.compute(step=expectation.step), expectation.step)
             note = f"step {expectation.step:g}"
@@ -107,21 +174,26 @@ class GradientCell:
             mode = "value" if kind == "values" else "vjp"
             array = getattr(found, kind).get(key)
             # A native function has no named intermediates, so none can be expected of it.
-            if mode not in self.modes or (array is None and variant == "native"):
+            if mode not in modes or (array is None and variant == "native"):
                 continue
             expected, half = printed.to_arrays(numbers)
             allowance = half + self.subject.evidence.printed_allowance(kind, key)
-            if array is not None and array.shape == expected.shape:
-                coarse = "float32" if expectation.dtype == "float32" else self.cell.dtype
-                allowance = allowance + Tolerance().array(expected, coarse)
+            allowance = allowance + self._printed_rounding(expectation.dtype) * np.abs(expected)
             truth = Truth(expected, "printed")
-            verdict = self._judge(array, truth, found, key, allowance)
+            verdict = self._judge(kind, key, array, truth, found, allowance)
             quantity = {
                 "values": f"expect {key}",
                 "gradients": f"expect d/d{key}",
                 "intermediates": f"expect d/d{key} (intermediate)",
             }[kind]
             yield rows.judged(self.cell, mode, quantity, verdict, "printed", found, note)
+
+    def _printed_rounding(self, dtype: str) -> float:
+        """Relative rounding errors that a printed number and a recomputed one may differ by: of a
+        few operations in the dtype of the source, of more in that of the cell if it is coarser."""
+        few = 8 * unit_roundoff(dtype)
+        coarser = unit_roundoff(self.cell.dtype) > unit_roundoff("float64")
+        return few + (256 * unit_roundoff(self.cell.dtype) if coarser else 0.0)
 
     def _expected(self, expectation: Expectation) -> Iterator[tuple[str, str, Any]]:
         """Field of Gradients, key in it, and printed numbers, of everything expected."""
@@ -139,23 +211,52 @@ class GradientCell:
 
     def _judge(
         self,
+        kind: str,
+        name: str,
         got: Array | None,
         truth: Truth,
         found: Gradients | None = None,
-        name: str = "",
         allowance: Array | float = 0.0,
     ) -> Verdict:
-        dtype = self.cell.dtype
-        is_printed = truth.source == "printed"
-        return judge(
-            got,
-            truth,
-            Tolerance(0.0) if is_printed else tolerance_of(self.case, dtype),
-            dtype,
-            uncertainty=found.uncertainty.get(name) if found else None,
-            sampled=found.sampled.get(name) if found else None,
-            allowance=allowance,
-        )
+        """Compare `name` among the values, gradients or intermediates (`kind`) with its truth."""
+        # Only a method that approximates may say how uncertain it is, or leave elements out.
+        method = self.cell.backend.partition(":")[0]
+        honest = found if found and backends.backend_class(method).approximate else None
+        for tolerance in self._tolerances(kind, name, truth):
+            verdict = judge(
+                got,
+                truth,
+                tolerance,
+                self.cell.dtype,
+                uncertainty=honest.uncertainty.get(name) if honest else None,
+                sampled=honest.sampled.get(name) if honest else None,
+                allowance=allowance,
+            )
+            if verdict.status not in (Status.FAIL, Status.IMPRECISE):
+                break
+        return verdict
+
+    def _tolerances(self, kind: str, name: str, truth: Truth) -> Iterator[Allows]:
+        """The tolerances to try in turn: the declared one, or what rounding explains.
+
+        A few runs with errors planted in every operation tell nearly always; before something is
+        called wrong, many are made.
+        """
+        if truth.source == "printed":
+            yield Tolerance(0.0)
+            return
+        declared = self.case.declared.tolerance.get(self.cell.dtype)  # type: ignore[call-overload]
+        for runs in (6, 48):
+            deviation = None if declared else self.subject.evidence.deviation(runs)
+            if deviation is None or name not in getattr(deviation, kind):
+                yield tolerance_of(self.case, self.cell.dtype)
+                return
+            yield RoundingTolerance(getattr(deviation, kind)[name])
+
+
+def _how_far(digits: float) -> str:
+    """The digits of a certificate in words: a lower bound, so never rounded up."""
+    return "exactly" if math.isinf(digits) else f"to {math.floor(digits)} digits"
 
 
 def _with_rounding_alone(found: Gradients, step: float) -> Gradients:

@@ -31,12 +31,16 @@ class Status:
     ERROR = "error"
     TIMEOUT = "timeout"
     CRASH = "crash"
+    UNDECIDED = "undecided"
     KNOWN = "known"
     FIXED = "fixed"
 
 
+#: The quantity of the row that says what is proved about a backward.
+CERTIFICATE = "certificate"
+
 #: The statuses that leave a run good, each row of them being what its author expects.
-GOOD = frozenset({Status.PASS, Status.KINK, Status.KNOWN, Status.MISSING})
+GOOD = frozenset({Status.PASS, Status.KINK, Status.UNDECIDED, Status.KNOWN, Status.MISSING})
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,40 @@ class Row:
     def good(self) -> bool:
         """Whether the row is what its author expects; an exit status of 0 needs all of them."""
         return self.status in GOOD
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One element of one gradient by one method; field order is column order.
+
+    `left` and `right` are the certified one-sided derivatives: infinite ones as such, NaN where
+    the function has no real value on that side, both NaN also where balls cannot follow
+    (`judged` is then false). `got` is NaN where the method returned nothing.
+
+    `label` is `exact` (the derivative), `left`, `right`, `mid`, `zero` or `between` (a convention),
+    `infinite`, `nan`, `outside`, `unsure` (outside by less than the method's own estimate of its
+    error), `unjudged`, or the status of a method that returned nothing. `valid` says whether the
+    number is the derivative or lies between the one-sided ones.
+    """
+
+    case: str
+    point: str
+    dtype: str
+    quantity: str
+    index: str
+    left: float
+    right: float
+    judged: bool
+    backend: str
+    got: float
+    label: str
+    valid: bool
+    detail: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is a number (or NaN) that no convention allows."""
+        return self.judged and not self.valid and self.label in ("infinite", "nan", "outside")
 
 
 def dtype_digits(dtype: str) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness import backends
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
-from harness.errors import UsageError, did_you_mean
+from harness.errors import CaseError, UsageError, did_you_mean
 from harness.model import DTYPES, MODES
 
 
@@ -78,7 +78,9 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
 def labels(case: Case, request: Request) -> tuple[str, ...]:
     """The methods of a case: those asked for, or every backend and each `native_<backend>`."""
     if request.backends:
-        return request.backends
+        able = tuple(label for label in request.backends if _can(case, label))
+        # Alone, a method that the case does not have leaves a row that says so.
+        return able or request.backends
     found = []
     for name in backends.names():
         if name != "manual" or case.code.backward is not None:
@@ -86,6 +88,14 @@ def labels(case: Case, request: Request) -> tuple[str, ...]:
         if name in case.code.natives:
             found.append(f"{name}:native")
     return tuple(found)
+
+
+def _can(case: Case, label: str) -> bool:
+    """Whether a case has the code that a method needs: a `backward`, a native function."""
+    name, _, variant = label.partition(":")
+    if variant == "native":
+        return name in case.code.natives
+    return name != "manual" or case.code.backward is not None
 
 
 def _training_cells(case: Case, request: Request) -> list[Cell]:
@@ -125,6 +135,13 @@ def _check(asked: Sequence[str], valid: Sequence[str] | set[str], what: str) -> 
 
 
 def _check_gaps(case: Case) -> None:
+    for native in case.code.natives:
+        if native not in backends.names():
+            raise CaseError(
+                f"`native_{native}`: no backend `{native}`; "
+                + did_you_mean(native, backends.names()),
+                file=case.code.file,
+            )
     for index, gap in enumerate(case.declared.known):
         name = gap.backend.partition(":")[0]
         if name not in backends.names():

@@ -202,7 +202,7 @@ class _Cases:
 
 def parametrize(
     *patterns: str,
-    cases: Sequence[str | Path] = (),
+    cases: str | Path | Sequence[str | Path] = (),
     tags: Sequence[str] = (),
     backends: Sequence[str] = (),
     dtypes: Sequence[str] = ("float64",),
@@ -230,9 +230,10 @@ def parametrize(
         seed=seed,
         modes=("value", "vjp"),
     )
-    loaded = [load(entry.file) for entry in select(find(cases), patterns, tags)]
+    folders = [cases] if isinstance(cases, str | Path) else cases
+    loaded = [load(entry.file) for entry in select(find(folders), patterns, tags)]
     planned = cells(loaded, request)
-    options = [word for folder in cases for word in ("--cases", str(folder))]
+    options = [word for folder in folders for word in ("--cases", str(folder))]
     shared = _Cases(loaded, request, [*options, *(["--seed", str(seed)] if seed else [])])
     return pytest.mark.parametrize(
         argument,

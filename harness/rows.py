@@ -76,6 +76,8 @@ def describe(error: BaseException, case: Case) -> str:
     text = " ".join(str(error).split())
     name = type(error).__name__
     message = text if isinstance(error, HarnessError) else f"{name}: {text}" if text else name
+    if "read-only" in text:
+        message += " (the arrays that a case is given belong to others: write into a copy)"
     line = fault_line(error, case.code.file)
     if line is None:
         return message
@@ -83,24 +85,38 @@ def describe(error: BaseException, case: Case) -> str:
     return f"{case.code.file}:{line}: `{source}`: {message}"
 
 
-def declared(row: Row, gaps: Sequence[Gap]) -> Row:
-    """A row that a declared gap covers becomes `known`, or `fixed` once it passes."""
+def declared(rows: Sequence[Row], gaps: Sequence[Gap]) -> list[Row]:
+    """The rows of a cell that a declared gap covers become `known`; where none of them shows the
+    gap any more, they are `fixed`."""
+    result = list(rows)
     for gap in gaps:
-        wanted: list[tuple[str | None, str]] = [
-            (gap.backend, row.backend),
-            (gap.mode, row.mode),
-            (gap.point, row.point),
-            (gap.dtype, row.dtype),
-            (gap.quantity, row.quantity),
-        ]
-        if not all(want is None or want == have for want, have in wanted):
-            continue
-        if row.status == Status.PASS:
+        covered = [index for index, row in enumerate(result) if _covers(gap, row)]
+        shown = [index for index in covered if _shows(gap, result[index])]
+        for index in shown:
+            row = result[index]
+            detail = f"{gap.reason} [{row.detail}]" if row.detail else gap.reason
+            result[index] = replace(row, status=Status.KNOWN, detail=detail)
+        if covered and not shown and all(result[each].status == Status.PASS for each in covered):
             detail = f"declared gap is gone ({gap.reason}); remove its entry under `known`"
-            return replace(row, status=Status.FIXED, detail=detail)
-        if row.status == gap.status and _raises(gap.raises, row.detail):
-            return replace(row, status=Status.KNOWN, detail=f"{gap.reason} [{row.detail}]")
-    return row
+            for index in covered:
+                result[index] = replace(result[index], status=Status.FIXED, detail=detail)
+    return result
+
+
+def _covers(gap: Gap, row: Row) -> bool:
+    """Whether a gap is about a row. A method that failed as a whole has one row for all."""
+    wanted: list[tuple[str | None, str]] = [
+        (gap.backend, row.backend),
+        (gap.mode, row.mode),
+        (gap.point, row.point),
+        (gap.dtype, row.dtype),
+        (None if row.quantity == "all" else gap.quantity, row.quantity),
+    ]
+    return all(want is None or want == have for want, have in wanted)
+
+
+def _shows(gap: Gap, row: Row) -> bool:
+    return row.status == gap.status and _raises(gap.raises, row.detail)
 
 
 def _raises(name: str | None, detail: str) -> bool:

@@ -17,6 +17,7 @@ from harness import trees
 from harness.cases.case import Case
 from harness.cases.sampling import NUMPY
 from harness.cases.schema import Training
+from harness.errors import HarnessError
 from harness.model import Array, Sample
 
 Gradient = Callable[[list[Array]], list[Array]]
@@ -87,6 +88,12 @@ def descend(gradient: Gradient, start: list[Array], training: Training, steps: i
     momentum: v <- mass v - (1 - mass) g; x <- x + step_size v (v starts at zero).
     """
     parameters = [array.copy() for array in start]
+    for first, begin in zip(gradient(parameters), start, strict=True):
+        if first.shape != begin.shape or first.dtype != begin.dtype:
+            raise HarnessError(
+                f"a gradient has shape {list(first.shape)} and dtype {first.dtype}, its parameter "
+                f"{list(begin.shape)} and {begin.dtype}"
+            )
     if training.optimizer == "gradient_descent":
         for _ in range(steps):
             slopes = gradient(parameters)

@@ -8,6 +8,7 @@ much, the start is chaotic and the row says that nothing can be said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -59,12 +60,17 @@ class TrainingCell:
         self.sample = bench.subject(cell).sample
         self.subject = training.sample_for(self.case, self.sample)
         self.steps = training.steps_of(self.case, cell.size)
-        self.main = "manual" if self.case.code.backward is not None else "numeric"
+        # A backward that is proved wrong leads astray, and numeric differences do not.
+        proved_wrong = bench.subject(cell).evidence.certificate.state == "wrong"
+        has_backward = self.case.code.backward is not None
+        self.main = "manual" if has_backward and not proved_wrong else "numeric"
 
     def rows(self) -> list[Row]:
         """The end against that of the hand-written backward (of numeric differences for the
         backward itself), and against the closed form where the case has one."""
-        other = "numeric" if self.cell.backend == self.main else self.main
+        other = self.main
+        if self.cell.backend == self.main and self.main == "manual":
+            other = "numeric"
         result: list[Row] = []
         if other != self.cell.backend:
             result = self._rows_against(other, self.trajectories.end(self.cell, other))
@@ -91,7 +97,10 @@ class TrainingCell:
             truth = Truth(expected[index], source)
             verdict = judge(final[index], truth, Tolerance(0.0), cell.dtype, allowance=allowance)
             note = f"honest errors of the gradient move it by up to {moved:.1g}"
-            if allowance > training.CHAOTIC * float(np.max(np.abs(calm[index]), initial=0.0)):
+            judged = verdict.status != Status.FAIL or math.isfinite(verdict.max_abs_error)
+            if judged and allowance > training.CHAOTIC * float(
+                np.max(np.abs(calm[index]), initial=0.0)
+            ):
                 verdict = replace(verdict, status=Status.UNSUPPORTED)
                 note = f"chaotic, so nothing can be said: {note}; choose another `start`"
             prefix = "expect " if source == "closed form" else ""

@@ -78,10 +78,10 @@ def variables(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
 
 
 def cast(sample: Sample, dtype: str) -> Sample:
-    """The same numbers in another float dtype; exact when it is a wider one."""
+    """Copies of the same numbers in a float dtype; exact when it is a wider one."""
 
     def convert(_path: str, leaf: Array) -> Array:
-        return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
+        return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf.copy()
 
     return replace(
         sample,

@@ -35,6 +35,7 @@ class ManualBackend(Backend):
         super().__init__(variant)
         self.xp = Namespace("numpy", array_numpy)
 
+    @np.errstate(all="ignore")
     def differentiate(
         self,
         program: Program,
@@ -116,6 +117,8 @@ def _by_path(returned: Any, program: Program, sample: Sample) -> dict[str, Array
     A dict is taken by input name; a tuple, a list or a bare array in the order of the
     differentiable inputs. A name that is no input is an error, one that is missing is left out.
     """
+    if returned is None:
+        raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
     names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
     if not isinstance(returned, Mapping):
         items = returned if isinstance(returned, tuple | list) else [returned]
@@ -131,7 +134,16 @@ def _by_path(returned: Any, program: Program, sample: Sample) -> dict[str, Array
                 f"`backward` returned a gradient for `{name}`, which is no input; "
                 + did_you_mean(name, names)
             )
-    return {path: np.asarray(leaf) for path, leaf in trees.flatten(dict(returned)).items()}
+    found = {path: np.asarray(leaf) for path, leaf in trees.flatten(dict(returned)).items()}
+    leaves = trees.flatten(sample.inputs)
+    for path, gradient in found.items():
+        # A bare array where a container belongs is judged as missing its leaves.
+        if path not in leaves and not any(leaf.startswith(f"{path}.") for leaf in leaves):
+            raise HarnessError(
+                f"`backward` returned a gradient for `{path}` (shape {list(gradient.shape)}), "
+                f"which is no input; {did_you_mean(path, leaves)}"
+            )
+    return found
 
 
 BACKEND = ManualBackend

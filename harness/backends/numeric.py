@@ -27,10 +27,16 @@ from harness.staging import Program
 
 #: Elements per input beyond which a seeded sample of them is taken, four evaluations each.
 FULL = 1024
+#: The more elements there are, the longer each evaluation takes: so many times the number of
+#: elements are evaluated, but never fewer than the fewest.
+WORK, FEWEST = 2**22, 16
 #: The same for an intermediate, which only serves to cross-check the manual backward.
 FULL_INTERMEDIATE = 16
 #: Rounding error of one evaluation of the function, in units of eps times its magnitude.
 ROUNDING = 16.0
+#: The second step, in units of the first. Not a power of two: a function with such a period (a
+#: quantizer, say) would look constant to both.
+COARSE = 1.75
 #: A quotient whose relative error estimate exceeds eps to this power is tried with other steps:
 #: 5e-7 in float64, 2e-3 in float32, some thousand times what a well chosen step leaves.
 POOR = 0.4
@@ -51,6 +57,7 @@ class NumericBackend(Backend):
         self.step = step
         self.xp = Namespace("numpy", array_numpy)
 
+    @np.errstate(all="ignore")
     def differentiate(
         self,
         program: Program,
@@ -87,6 +94,7 @@ class NumericBackend(Backend):
         for position, (name, variable) in enumerate(zip(names, variables, strict=True)):
             domain = sample.domains.get(name, (-math.inf, math.inf))
             full = FULL if position < count else FULL_INTERMEDIATE
+            full = min(full, max(FEWEST, WORK // max(variable.size, 1)))
             indices = _chosen(sample, name, variable.size, full)
             derivative = np.full(variable.size, np.nan)
             error = np.full(variable.size, np.nan)
@@ -95,6 +103,8 @@ class NumericBackend(Backend):
             scale = _typical(magnitudes)
             for index in indices:
                 size = max(abs(float(magnitudes.reshape(-1)[index])), scale)
+                if not math.isfinite(size):
+                    continue  # no step leads away from infinity
                 derivative[index], error[index] = self._quotient(
                     evaluate, middle, variable.reshape(-1), int(index), size, domain, eps
                 )
@@ -119,17 +129,21 @@ class NumericBackend(Backend):
         def gradient(arrays: list[Array]) -> list[Array]:
             variables = [np.array(array, order="C") for array in arrays]
             results = []
-            for variable in variables:
+            for path, variable in zip(sample.differentiable, variables, strict=True):
+                bounds = sample.domains.get(path, (-math.inf, math.inf))
                 flat = variable.reshape(-1)
                 derivative = np.empty(variable.size)
                 for index, center in enumerate(flat.tolist()):
                     step = self.step or root * max(abs(center), 1.0)
-                    flat[index] = center + step
+                    # Training may carry a parameter out of its domain; then there is none to keep.
+                    inside = bounds[0] <= center <= bounds[1]
+                    lowest, highest = bounds if inside else (-math.inf, math.inf)
+                    flat[index] = min(center + step, highest)
                     high = float(flat[index])
                     above, _ = _contract(
                         sample.cotangents, program.forward(self.xp, assemble(variables)).outputs
                     )
-                    flat[index] = center - step
+                    flat[index] = max(center - step, lowest)
                     low = float(flat[index])
                     below, _ = _contract(
                         sample.cotangents, program.forward(self.xp, assemble(variables)).outputs
@@ -153,8 +167,10 @@ class NumericBackend(Backend):
     ) -> tuple[float, float]:
         """The derivative with respect to `flat[index]`, and its error estimate."""
         center = float(flat[index])
+        if not math.isfinite(center):  # no neighbour on either side
+            return math.nan, math.inf
         best = (math.nan, math.inf)
-        for tried, step in enumerate(self._steps(size, eps)):
+        for tried, step in enumerate(self._steps(center, size, eps)):
             for direction in _stencils(center, step, domain):
                 found = _difference(evaluate, middle, flat, index, step, direction, eps)
                 if found[1] < best[1] or math.isnan(best[0]):
@@ -165,13 +181,13 @@ class NumericBackend(Backend):
                     return best
         return best
 
-    def _steps(self, size: float, eps: float) -> Iterator[float]:
+    def _steps(self, center: float, size: float, eps: float) -> Iterator[float]:
         """Steps to try in turn, powers of two so that `x + h` is mostly exact."""
         if self.step is not None:
             yield self.step
             return
         root = eps ** (1 / 3)
-        for scale in (size, 1.0, size / 64, size / 4096):
+        for scale in dict.fromkeys((size, 1.0, abs(center) or size, size / 64, size / 4096)):
             yield 2.0 ** round(math.log2(max(root * scale, float(np.finfo(np.float64).tiny))))
 
 
@@ -241,7 +257,7 @@ def _difference(
 
     if direction == 0:
         (x1, f1, m1), (x0, f0, m0) = at(step), at(-step)
-        (x3, f3, _), (x2, f2, _) = at(2 * step), at(-2 * step)
+        (x3, f3, _), (x2, f2, _) = at(COARSE * step), at(-COARSE * step)
         if x1 == x0:  # the step is below the spacing of the floats here
             return math.nan, math.inf
         fine, coarse = (f1 - f0) / (x1 - x0), (f3 - f2) / (x3 - x2)

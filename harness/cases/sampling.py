@@ -9,7 +9,6 @@ to learn the shapes of outputs and intermediates).
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from harness import printed, trees
 from harness.cases.case import Case
 from harness.cases.document import Path_
+from harness.cases.draws import draw
 from harness.cases.schema import Leaf, Point
 from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
@@ -44,7 +44,8 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
     declared = case.declared.points.get(point, Point())
     rng = rng_for(seed, case.name, size, point)
     numbers = _numbers(case, declared, point)
-    sizes = dict(case.declared.sizes.get(declared.size or size, {}))
+    named = declared.size or ("default" if point in case.declared.points else size)
+    sizes = dict(case.declared.sizes.get(named, {}))
     sizes.update(_solve_sizes(case, numbers, point))
     supplied = _supply(case, rng, sizes)
     inputs: dict[str, Any] = {}
@@ -61,18 +62,22 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
             ("points", point, "inputs", unused[0].split(".")[0]),
             f"`{unused[0]}` is no leaf; {did_you_mean(unused[0], leaves)}",
         )
+    specs = {path: _declared_leaf(case, path) for path in leaves}
     differentiable = tuple(
         path
         for path, leaf in leaves.items()
-        if np.issubdtype(leaf.dtype, np.floating) and _differentiable(case, path)
+        if np.issubdtype(leaf.dtype, np.floating) and specs[path].differentiable
     )
-    domains = {
-        path: (float(leaf.domain[0]), float(leaf.domain[1]))
-        for path, leaf in case.leaves.items()
-        if leaf.domain is not None and path in differentiable
-    }
+    domains = {}
+    for path, spec in specs.items():
+        if spec.domain is not None:
+            _check_domain(case, path, leaves[path], spec.domain)
+            domains[path] = (float(spec.domain[0]), float(spec.domain[1]))
+    for leaf in leaves.values():
+        leaf.flags.writeable = False  # a case that writes into its inputs must not change them
     sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
-    trace = case.program.forward(NUMPY, inputs)
+    with np.errstate(all="ignore"):
+        trace = case.program.forward(NUMPY, inputs)
     return replace(
         sample,
         cotangents=_cotangents(case, point, trace, rng, dtype),
@@ -284,7 +289,7 @@ def _leaf_arrays(
         values, _ = printed.to_arrays(spec.value)
     elif spec.shape is not None:
         shape = tuple(sizes[each] if isinstance(each, str) else each for each in spec.shape)
-        values = _draw(case, path, spec, shape, rng)
+        values = draw(spec, shape, rng)
     else:
         raise _unsupplied(case, path)
     result = _round(values, dtype, integer)
@@ -319,61 +324,26 @@ def _clip(values: Array, domain: tuple[float, float]) -> Array:
     return np.asarray(np.clip(values, low, high))
 
 
-def _draw(
-    case: Case, path: str, leaf: Leaf, shape: tuple[int, ...], rng: np.random.Generator
-) -> Array:
-    low, high = leaf.domain or (-np.inf, np.inf)
-    finite = bool(np.isfinite(low) and np.isfinite(high))
-    kind = leaf.draw or ("uniform" if finite else "normal")
-    if kind == "uniform":
-        if not finite:
-            raise case.document.error(
-                ("inputs", *path.split(".")), f"`{path}`: `draw: uniform` needs a finite `domain`"
-            )
-        return rng.uniform(low, high, shape)
-    if kind == "integers":
-        return rng.integers(math.ceil(low), math.floor(high), shape, endpoint=True)
-    if kind == "simplex":
-        if not shape:
-            raise case.document.error(
-                ("inputs", *path.split(".")), f"`{path}`: `draw: simplex` needs at least one axis"
-            )
-        return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
-    if kind in ("spd", "orthogonal"):
-        if len(shape) < 2 or shape[-1] != shape[-2]:
-            raise case.document.error(
-                ("inputs", *path.split(".")), f"`{path}`: `draw: {kind}` needs a square shape"
-            )
-        orthogonal = np.linalg.qr(rng.standard_normal(shape))[0]
-        if kind == "orthogonal":
-            return np.asarray(orthogonal)
-        # Eigenvalues between 0.5 and 2: well conditioned, and none equal to another.
-        values = np.sort(rng.uniform(0.5, 2.0, shape[:-1]), axis=-1)
-        return np.asarray((orthogonal * values[..., None, :]) @ np.swapaxes(orthogonal, -1, -2))
-    values = rng.standard_normal(shape)
-    if np.isfinite(low) and not np.isfinite(high):
-        return np.asarray(low + np.abs(values))
-    if np.isfinite(high) and not np.isfinite(low):
-        return np.asarray(high - np.abs(values))
-    for _ in range(100):
-        outside = (values < low) | (values > high)
-        if not np.any(outside):
-            break
-        values = np.where(outside, rng.standard_normal(shape), values)
-    # A domain that the normal distribution hardly reaches is filled evenly.
-    outside = (values < low) | (values > high)
-    return np.asarray(
-        np.where(outside, rng.uniform(low, high, shape), values) if finite else values
-    )
-
-
-def _differentiable(case: Case, path: str) -> bool:
-    """A leaf is differentiable unless it, or the declared leaf that encloses it, says otherwise."""
+def _declared_leaf(case: Case, path: str) -> Leaf:
+    """The declared leaf at `path`, or the one that encloses it and leaves its data to `inputs`; an
+    undeclared input is a leaf without properties."""
     while path:
         if path in case.leaves:
-            return case.leaves[path].differentiable
+            return case.leaves[path]
         path = path.rpartition(".")[0]
-    return True
+    return Leaf()
+
+
+def _check_domain(case: Case, path: str, values: Array, domain: tuple[float, float]) -> None:
+    """Numbers that `inputs` supplies are inside the declared domain, as others are by making."""
+    outside = ~((values >= domain[0]) & (values <= domain[1]))
+    if np.any(outside):
+        raise CaseError(
+            f"`inputs` returned {float(values[outside].flat[0]):g} for `{path}`, outside its "
+            f"domain [{domain[0]:g}, {domain[1]:g}]",
+            file=case.code.file,
+            remedy="mend `inputs`, or widen the domain",
+        )
 
 
 def _cotangent(

@@ -6,6 +6,7 @@ is misspelt, and they are the JSON Schema that `harness schema` prints for edito
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
@@ -117,7 +118,7 @@ class Leaf(_Strict):
         None, description="default: uniform over a finite domain, else normal"
     )
     domain: tuple[float, float] | None = Field(None, description="closed interval [low, high]")
-    differentiable: bool = True
+    differentiable: bool = Field(True, description="false for data")
 
     @model_validator(mode="after")
     def _consistent(self) -> Leaf:
@@ -125,6 +126,15 @@ class Leaf(_Strict):
             raise PydanticCustomError("leaf", "a leaf has one of `shape` and `value`, not both")
         if self.domain is not None and not self.domain[0] < self.domain[1]:
             raise PydanticCustomError("leaf", "`domain` must be [low, high] with low < high")
+        if self.draw == "uniform" and not (
+            self.domain is not None and all(map(math.isfinite, self.domain))
+        ):
+            raise PydanticCustomError("leaf", "`draw: uniform` needs a finite `domain`")
+        shape = self.shape or []
+        if self.draw in ("spd", "orthogonal") and (len(shape) < 2 or shape[-1] != shape[-2]):
+            raise PydanticCustomError("leaf", f"`draw: {self.draw}` needs a square shape")
+        if self.draw == "simplex" and not shape:
+            raise PydanticCustomError("leaf", "`draw: simplex` needs at least one dimension")
         if self.draw == "integers":
             if self.domain is None or not all(map(math.isfinite, self.domain)):
                 raise PydanticCustomError("leaf", "`draw: integers` needs a finite `domain`")
@@ -227,15 +237,21 @@ class CaseFile(_Strict):
 
     model_config = ConfigDict(title="gradient harness case")
 
-    summary: str
+    summary: str = Field(description="one line about the function")
     formula: str = Field("", description="LaTeX")
-    source: str = ""
-    tags: list[str] = Field(default_factory=list)
-    inputs: dict[str, InputTree] = Field(default_factory=dict)
-    sizes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
-    points: dict[str, Point] = Field(default_factory=dict)
+    source: str = Field("", description="where the function and its numbers come from")
+    tags: list[str] = Field(default_factory=list, description="selected by `--tag`")
+    inputs: dict[str, InputTree] = Field(
+        default_factory=dict, description="leaves, or nested mappings and lists of them"
+    )
+    sizes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = Field(
+        default_factory=dict, description="named sets of dimensions; one is called `default`"
+    )
+    points: dict[str, Point] = Field(
+        default_factory=dict, description="points besides the random draws"
+    )
     tolerance: dict[DtypeName, Tolerance] = Field(default_factory=dict)
-    known: list[Gap] = Field(default_factory=list)
+    known: list[Gap] = Field(default_factory=list, description="declared gaps, strict")
     training: Training | None = None
 
 
@@ -249,10 +265,10 @@ def validate(document: Document) -> CaseFile:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a case's YAML file."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **CaseFile.model_json_schema(),
-    }
+    # pydantic writes `oneOf` for what a function tells apart; to a validator, `{shape: []}` is a
+    # leaf and a container both.
+    found = json.loads(json.dumps(CaseFile.model_json_schema()).replace('"oneOf"', '"anyOf"'))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
 def _explain(document: Document, error: ValidationError) -> CaseError:

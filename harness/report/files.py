@@ -19,14 +19,14 @@ from harness.report.message import explain, gather, reproduce
 CSV, MARKDOWN = "results.csv", "report.md"
 
 
-def prepare(folder: Path) -> None:
-    """Make sure that the report can be written to `folder`, before anything is computed.
+def prepare(folder: Path, names: Sequence[str] = (CSV, MARKDOWN)) -> None:
+    """Make sure that the files of a report can be written to `folder`, before anything is computed.
 
     Raises UsageError if it cannot.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (CSV, MARKDOWN):
+        for name in names:
             if (folder / name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"its `{name}` is a folder")
         with tempfile.TemporaryFile(dir=folder):
@@ -52,8 +52,16 @@ def write(
     """
     table = tables.frame(rows)
     text = markdown(rows, table, command, versions, descriptions, options)
+    return write_texts(folder, {CSV: csv_text(table), MARKDOWN: text})
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write texts by file name, each file replaced whole or not at all.
+
+    Raises UsageError if the folder cannot be written to.
+    """
     try:
-        return _replace({folder / CSV: csv_text(table), folder / MARKDOWN: text})
+        return _replace({folder / name: text for name, text in texts.items()})
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -91,6 +99,14 @@ def markdown(
     if bad:
         parts.append("## What is not good")
         parts.extend(_fence(explain(row, reproduce(row, options), others)) for row, others in bad)
+    proved = tables.certificates(table)
+    if not proved.empty:
+        parts += [
+            "## Certificates",
+            "To how many digits each hand-written backward is verified, as a formula, against the "
+            "Taylor series of its forward in ball arithmetic.",
+            _table(proved),
+        ]
     parts.append("## Cases")
     for name, group in table.groupby("case", sort=False):
         about = descriptions.get(str(name), {})
@@ -125,6 +141,16 @@ def escape(text: str) -> str:
 def paragraph(text: str) -> str:
     """Text that stands by itself: what would begin a list, a rule or a numbered item does not."""
     return re.sub(r"^(\d{0,9})([-+=.)])", r"\1\\\2", escape(text))
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table."""
+    return _table(frame)
+
+
+def fence(text: str) -> str:
+    """A code block."""
+    return _fence(text)
 
 
 def _fence(text: str, language: str = "") -> str:

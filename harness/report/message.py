@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from harness.model import Row, Status
+from harness.model import Row, Status, dtype_digits
 
 
 def gather(rows: Sequence[Row]) -> list[tuple[Row, int]]:
@@ -69,10 +69,18 @@ def reproduce(row: Row, options: Sequence[str] = ()) -> str:
 
 
 def mark(row_status: str, digits: float) -> str:
-    """A verdict in a table cell: the status, and the correct digits where there are any."""
+    """A verdict in a table cell: the status, and the correct digits where there are any. Only a
+    certificate has more of them than a float64 can have, or is exact."""
     if row_status in (Status.MISSING, Status.UNSUPPORTED) or math.isnan(digits):
         return row_status
+    if digits > dtype_digits("float64"):
+        return f"{row_status} {verified_digits(digits)}"
     return f"{row_status} {digits:.1f}"
+
+
+def verified_digits(digits: float) -> str:
+    """The digits of a certificate: a lower bound, so never rounded up."""
+    return "exact" if math.isinf(digits) else f"{math.floor(digits)}"
 
 
 def _line(name: str, text: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import astuple, fields
 
 import pandas as pd
 
-from harness.model import GOOD, Row, Status
-from harness.report.message import mark
+from harness.model import CERTIFICATE, GOOD, Row, Status
+from harness.report.message import mark, verified_digits
 
 COLUMNS = [field.name for field in fields(Row)]
 
@@ -16,6 +16,7 @@ COLUMNS = [field.name for field in fields(Row)]
 _ORDER = (
     Status.PASS,
     Status.KINK,
+    Status.UNDECIDED,
     Status.KNOWN,
     Status.MISSING,
     Status.UNSUPPORTED,
@@ -49,6 +50,29 @@ def details(table: pd.DataFrame) -> pd.DataFrame:
     return _marked(_worst(table, ["point", "size", "dtype", "mode", "quantity"]))
 
 
+def certificates(table: pd.DataFrame) -> pd.DataFrame:
+    """Case by case, to how many digits the hand-written backward is verified, at how many points,
+    and what could not be decided and why."""
+    found = table[table["quantity"] == CERTIFICATE]
+    lines = []
+    for name, group in found.groupby("case", sort=False):
+        verified = group[group["status"] == Status.PASS]
+        fewest = verified["digits"].min()
+        rest = group[group["status"] != Status.PASS]
+        reasons = dict.fromkeys(
+            f"{row.point}: {row.status}, {row.detail}" for row in rest.itertuples()
+        )
+        lines.append(
+            {
+                "case": name,
+                "digits": "" if verified.empty else verified_digits(fewest),
+                "verified at": f"{len(verified)} of {len(group)} points",
+                "otherwise": "; ".join(reasons),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
 def failures(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that are not good."""
     return table[~table["status"].isin(GOOD)]
@@ -62,9 +86,11 @@ def counts(table: pd.DataFrame) -> dict[str, int]:
 
 def _worst(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     """Worst status and fewest digits of each group and backend. A printed number has no more
-    digits than were printed, and the end of a training run has lost some on the way: where a group
-    has other rows, those do not count towards its digits."""
+    digits than were printed, the end of a training run has lost some on the way, and a certificate
+    counts those of a formula: where a group has other rows, those do not count towards its
+    digits."""
     borrowed = table["reference"].isin(["printed", "closed form"]) | (table["mode"] == "train")
+    borrowed |= table["quantity"] == CERTIFICATE
     ranked = table.assign(
         rank=table["status"].map(_ORDER.index), computed=table["digits"].where(~borrowed)
     )
@@ -84,4 +110,13 @@ def _marked(grouped: pd.DataFrame) -> pd.DataFrame:
     return marked.unstack("backend", sort=False).fillna("").reset_index()
 
 
-__all__ = ["COLUMNS", "counts", "details", "failures", "frame", "summaries", "summary"]
+__all__ = [
+    "COLUMNS",
+    "certificates",
+    "counts",
+    "details",
+    "failures",
+    "frame",
+    "summaries",
+    "summary",
+]

@@ -84,7 +84,7 @@ def matrix_lines(matrix: pd.DataFrame, width: int, tick: str = "✓") -> list[Te
     first = [str(case) for case in matrix.iloc[:, 0]]
     indent = max(map(len, [names[0], *first]))
     lines: list[Text] = []
-    for block in _blocks(
+    for block in column_blocks(
         [_width(n, c) for n, c in zip(names[1:], cells, strict=True)], indent, width
     ):
         if lines:
@@ -102,7 +102,7 @@ def matrix_lines(matrix: pd.DataFrame, width: int, tick: str = "✓") -> list[Te
     return lines
 
 
-def _blocks(widths: Sequence[int], indent: int, width: int) -> list[list[int]]:
+def column_blocks(widths: Sequence[int], indent: int, width: int) -> list[list[int]]:
     """Indices of the columns of each block; every block has at least one."""
     blocks: list[list[int]] = []
     used = 0

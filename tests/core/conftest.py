@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from builders import case_from
 
+from harness import evidence
 from harness.cases.case import Case
+from harness.certificate import Certificate
 from harness.cli import main
 
 
@@ -21,6 +23,15 @@ def case(tmp_path: Path) -> Callable[..., Case]:
         return case_from(tmp_path, python, yaml, name)
 
     return make
+
+
+@pytest.fixture
+def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ball arithmetic follows no case, so that the backward and numeric differences are all there
+    is to judge by."""
+    unable = Certificate("undecided", reason="balls cannot follow")
+    monkeypatch.setattr(evidence, "certify", lambda *_: unable)
+    monkeypatch.setattr(evidence, "along_axes", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,82 @@ def test_several_outputs() -> None:
 
     report = check(pair, gradient, x=X)
     assert report.ok
-    assert {row.quantity for row in report.rows} == {"s", "c", "d/dx"}
+    assert {row.quantity for row in report.rows} == {"s", "c", "d/dx", "certificate"}
+
+
+def fault(forward: Any, backward: Any, **inputs: Any) -> tuple[str, str]:
+    """File, line and source that the certificate names."""
+    with pytest.raises(GradientMismatch) as caught:
+        check(forward, backward, **(inputs or {"x": X}))
+    message = str(caught.value)
+    proved = message[message.index("manual: certificate\n") :]
+    found = re.search(r"proved wrong: .*; the fault is in (.*): `(.*?)`", proved)
+    assert found is not None, message
+    return found[1], found[2]
+
+
+def line_of(text: str) -> str:
+    """This file and the line of the first statement that begins with `text`."""
+    lines = Path(__file__).read_text(encoding="utf-8").split("\n")
+    (number,) = (index for index, line in enumerate(lines, 1) if line.strip().startswith(text))
+    return f"{__file__}:{number}"
+
+
+def test_the_faulty_line_of_a_function_is_named() -> None:
+    expected = "dx = df * xp.exp(x) * (1.0 + 1e-3 * (x == 2.0))"
+    assert fault(forward, wrong) == (line_of(expected), expected)
+
+
+def test_the_faulty_line_of_a_nested_function_is_named() -> None:
+    def inner(xp: Any, df: Any, q: Any) -> Any:
+        dq = df * xp.ones_like(q) * 1.5
+        dx = dq * q
+        return {"x": dx}
+
+    assert fault(forward, inner) == (
+        line_of("dq = df * xp.ones_like(q) * 1.5"),
+        "dq = " + ("df * xp.ones_like(q) * 1.5"),
+    )
+
+
+def test_the_faulty_line_of_a_closure_is_named() -> None:
+    def make(factor: float) -> tuple[Any, Any]:
+        def scaled(xp: Any, x: Any) -> Any:
+            q = x * x * factor
+            f = xp.sum(q)
+            return f
+
+        def gradient(xp: Any, df: Any, x: Any, q: Any) -> Any:
+            dq = df * xp.ones_like(q)
+            dx = 3 * dq * factor * x
+            return {"x": dx}
+
+        return scaled, gradient
+
+    expected = "dx = 3 * dq * factor * x"
+    assert fault(*make(0.5)) == (line_of(expected), expected)
+
+
+def test_the_faulty_line_of_a_static_method_is_named() -> None:
+    class Layer:
+        @staticmethod
+        def gradient(xp: Any, df: Any, q: Any) -> Any:
+            dx = (
+                df * q  # a comment
+                + q
+            )
+            return {"x": dx}
+
+    where, source = fault(forward, Layer.gradient)
+    assert (
+        int(where.rpartition(":")[2]) == int(line_of("df * q  # a comment").rpartition(":")[2]) - 1
+    )
+    assert source.startswith("dx = ( df * q")
+
+
+def test_a_lambda_that_is_wrong_is_proved_so_though_no_line_is_known() -> None:
+    with pytest.raises(GradientMismatch, match="proved wrong: d/dx"):
+        check(lambda xp, x: xp.sum(x * x), lambda xp, df, x: {"x": x * df}, x=X)
 
 
 def test_a_lambda_has_no_source_to_stage() -> None:
@@ -141,8 +217,20 @@ def test_a_lambda_has_no_source_to_stage() -> None:
 
 
 def test_tolerances_are_mine_to_choose() -> None:
+    """They are for rounding. That a formula is wrong is proved, not measured."""
+    for chosen in ({"rtol": 1e-2}, {"rtol": 0.0, "atol": 0.1}):
+        with pytest.raises(GradientMismatch) as caught:
+            check(forward, wrong, x=X, **chosen)
+        assert str(caught.value).startswith("fail: forward [given, float64] manual: certificate\n")
+        assert str(caught.value).count("fail: ") == 1
+
+
+@pytest.mark.usefixtures("no_balls")
+def test_tolerances_are_all_there_is_where_nothing_is_proved() -> None:
     assert check(forward, wrong, x=X, rtol=1e-2).ok
     assert check(forward, wrong, x=X, rtol=0.0, atol=0.1).ok
+    with pytest.raises(GradientMismatch):
+        check(forward, wrong, x=X, rtol=1e-4)
 
 
 def test_inputs_that_do_not_fit() -> None:

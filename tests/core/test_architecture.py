@@ -56,9 +56,45 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.trees",
         ],
     ),
+    ("harness.referee*", ["harness.errors", "harness.namespace", "harness.referee*"]),
+    (
+        "harness.diagnose*",
+        [
+            "harness.diagnose*",
+            "harness.errors",
+            "harness.model",
+            "harness.referee*",
+            "harness.source",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
+    (
+        "harness.certificate",
+        ["harness.errors", "harness.model", "harness.referee*", "harness.staging", "harness.trees"],
+    ),
+    (
+        "harness.rounded*",
+        ["harness.errors", "harness.model", "harness.namespace", "harness.rounded*"],
+    ),
+    (
+        "harness.rounding",
+        [
+            "harness.backends.manual",
+            "harness.errors",
+            "harness.model",
+            "harness.rounded",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
     (
         "harness.evidence",
         [
+            "harness.certificate",
+            "harness.errors",
+            "harness.rounding",
+            "harness.diagnose.inquest",
             "harness.backends.manual",
             "harness.backends.numeric",
             "harness.compare",

@@ -63,6 +63,20 @@ def test_the_verdict_on_a_wrong_backward_is_shown_without_failing(
     said = harness("show", "square", "--cases", "mine", *CORE)
     assert said.status == 0
     assert line(said.out[said.out.index("\nd/dx\n") :], "manual")[1].startswith("fail")
+    proof = line(said.out[said.out.index("\ncertificate\n") :], "manual")
+    assert proof[1:3] == ["fail", "certified"]
+    assert proof[3].startswith("proved wrong: d/dx; the fault is in mine/square.py:9: `dx = -2.5")
+
+
+def test_what_is_proved_is_shown_in_words(harness: Run, tmp_path: Path) -> None:
+    pair(tmp_path / "mine", "square")
+    exact = harness("show", "square", "--cases", "mine", *CORE).out
+    proof = line(exact[exact.index("\ncertificate\n") :], "manual")
+    assert proof[1:] == ["pass exact", "certified", "verified exactly"]
+    some = harness("show", "sigmoid_staged", *CORE).out
+    proof = line(some[some.index("\ncertificate\n") :], "manual")
+    assert re.fullmatch(r"pass [34]\d", proof[1])
+    assert proof[3] == f"verified to {proof[1][5:]} digits"
 
 
 def test_without_a_backward_the_cotangents_are_a_methods(harness: Run, tmp_path: Path) -> None:

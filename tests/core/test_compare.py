@@ -171,7 +171,7 @@ def test_an_array_without_axes_has_no_index() -> None:
 
 
 @numerical
-@given(known=st.sets(st.integers(0, 9)), wrong=st.integers(0, 9), side=st.booleans())
+@given(known=st.sets(st.integers(0, 9), min_size=1), wrong=st.integers(0, 9), side=st.booleans())
 def test_only_the_sampled_elements_are_compared(known: set[int], wrong: int, side: bool) -> None:
     indices = np.array(sorted(known), dtype=np.int64)
     partial = np.full(10, np.nan)
@@ -199,7 +199,27 @@ def test_uncertainty_of_either_side_widens_the_tolerance(
     each = np.array([0.0, uncertainty])
     truth = Truth(expected, "test", None if side else each)
     found = judge(got, truth, Tolerance(0.0), "float64", uncertainty=each if side else None)
-    assert (found.status == Status.PASS) == (error < uncertainty)
+    assert (found.status not in (Status.FAIL, Status.IMPRECISE)) == (error < uncertainty)
+
+
+@numerical
+@given(uncertainty=st.floats(1e-3, 1e300))
+def test_agreeing_with_a_reference_that_knows_nothing_proves_nothing(uncertainty: float) -> None:
+    expected = np.array([1.0, 2.0])
+    truth = Truth(expected, "test", np.array([0.0, uncertainty]))
+    assert judge(expected, truth, Tolerance(), "float64").status == Status.UNDECIDED
+
+
+@pytest.mark.parametrize("infinite", [np.inf, np.nan])
+def test_an_infinite_uncertainty_allows_nothing(infinite: float) -> None:
+    expected = np.ones(2)
+    found = verdict(np.zeros(2), expected, uncertainty=np.array([infinite, infinite]))
+    assert found.status == Status.FAIL
+
+
+def test_where_no_element_is_known_nothing_is_compared() -> None:
+    found = verdict(np.full(3, np.nan), np.ones(3), sampled=np.array([], dtype=np.int64))
+    assert found.status == Status.UNDECIDED
 
 
 def test_uncertainty_of_one_element_does_not_excuse_another() -> None:

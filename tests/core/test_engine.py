@@ -3,6 +3,7 @@ nothing else is."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,12 +86,27 @@ def test_a_right_backward_passes(case: MakeCase, dtype: str) -> None:
         "f",
         "d/dW",
         "d/dx",
+        "certificate",
         "d/dq (intermediate)",
         "d/ds (intermediate)",
     }
-    assert {row.reference for row in found if row.backend == "manual"} == {"numeric"}
+    assert {row.reference for row in found} == {"certified"}
     assert {row.point for row in found} == {"draw0", "draw1", "draw2"}
-    assert all(row.error_over_tolerance <= 1 for row in found)
+    assert all(row.error_over_tolerance <= 1 for row in found if row.quantity != "certificate")
+
+
+@pytest.mark.usefixtures("no_balls")
+def test_without_balls_the_backward_and_numeric_differences_judge_each_other(
+    case: MakeCase,
+) -> None:
+    found = rows(case(LAYER, YAML))
+    assert statuses(found, "manual").pop("certificate") == Status.UNDECIDED
+    judged = [row for row in found if row.quantity != "certificate"]
+    assert all(row.status == Status.PASS for row in judged), text(found)
+    assert {(row.backend, row.reference) for row in judged} == {
+        ("manual", "numeric"),
+        ("numeric", "manual"),
+    }
 
 
 MUTATIONS = {
@@ -120,6 +136,43 @@ def test_a_wrong_backward_fails_and_a_right_method_does_not(
     manual, second = by_quantity(found, "manual"), by_quantity(found, "second")
     assert manual["d/dx"].status == Status.FAIL, text(found)
     assert not manual["d/dx"].good
+    assert all(row.status == Status.PASS for row in second.values()), text(found)
+    slopes = [row for row in found if row.mode == "vjp"]
+    assert {row.reference for row in slopes} == {"certified"}, text(found)
+    if "W.T" in old:
+        assert manual["d/dW"].status == Status.PASS
+    certificate = manual["certificate"]
+    if mutation in UNPROVED:
+        assert certificate.status == UNPROVED[mutation], text(found)
+        return
+    assert certificate.status == Status.FAIL
+    line, source = (11, 'return {"W"') if "W.T" in old else (9, f"ds = {new}")
+    for row in (certificate, manual["d/dx"]):
+        assert f"demo.py:{line}: `{source}" in row.detail, row
+
+
+#: What a certificate does not judge: it is about a formula over the reals, and needs one number for
+#: each element. The row of the gradient judges the rest.
+UNPROVED = {
+    "not a number": Status.UNDECIDED,
+    "axis kept": Status.UNDECIDED,
+    "summed away": Status.UNDECIDED,
+    "missing": Status.UNDECIDED,
+    "wrong dtype": Status.PASS,
+}
+
+
+@pytest.mark.usefixtures("no_balls")
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_without_balls_a_wrong_backward_makes_no_method_look_wrong(
+    case: MakeCase, install: Install, mutation: str
+) -> None:
+    old, new = MUTATIONS[mutation]
+    install("second", NumericBackend)
+    found = rows(case(LAYER.replace(old, new), YAML), "manual", "second")
+    manual, second = by_quantity(found, "manual"), by_quantity(found, "second")
+    assert manual["certificate"].status == Status.UNDECIDED
+    assert manual["d/dx"].status == Status.FAIL, text(found)
     assert manual["d/dx"].reference == "numeric"
     assert all(row.status == Status.PASS for row in second.values()), text(found)
     assert second["d/dx"].reference == "numeric"
@@ -140,13 +193,21 @@ def test_a_missing_gradient_says_so(case: MakeCase) -> None:
     assert "missing" in by_quantity(found, "manual")["d/dx"].detail
 
 
+@pytest.mark.parametrize("balls", [True, False])
 def test_a_wrong_cotangent_of_an_intermediate_is_caught_though_the_gradients_are_right(
-    case: MakeCase,
+    case: MakeCase, request: pytest.FixtureRequest, balls: bool
 ) -> None:
+    if not balls:
+        request.getfixturevalue("no_balls")
     python = LAYER.replace("ds = 2 * df * s", "ds = df * s").replace("dq = ds *", "dq = 2 * ds *")
-    found = statuses(rows(case(python, YAML)), "manual")
+    made = rows(case(python, YAML))
+    found = statuses(made, "manual")
     assert found.pop("d/ds (intermediate)") == Status.FAIL
-    assert set(found.values()) == {Status.PASS}
+    assert found.pop("certificate") == (Status.FAIL if balls else Status.UNDECIDED)
+    assert set(found.values()) == {Status.PASS}, text(made)
+    if balls:
+        for quantity in ("certificate", "d/ds (intermediate)"):
+            assert "demo.py:9: `ds = df * s`" in by_quantity(made, "manual")[quantity].detail
 
 
 def test_intermediates_of_every_method_on_request(case: MakeCase, install: Install) -> None:
@@ -190,6 +251,7 @@ def set_x(array: Any) -> Callable[[Gradients], Gradients]:
     return tamper
 
 
+@pytest.mark.parametrize("balls", [True, False])
 @pytest.mark.parametrize(
     ("lie", "status"),
     [
@@ -206,16 +268,33 @@ def set_x(array: Any) -> Callable[[Gradients], Gradients]:
     ],
 )
 def test_a_lying_method_fails_alone(
-    case: MakeCase, install: Install, lie: Callable[[Any], Any], status: str
+    case: MakeCase,
+    install: Install,
+    request: pytest.FixtureRequest,
+    lie: Callable[[Any], Any],
+    status: str,
+    balls: bool,
 ) -> None:
+    if not balls:
+        request.getfixturevalue("no_balls")
     install("liar", Scripted, tamper=staticmethod(set_x(lie)))
     found = rows(case(LAYER, YAML), "liar", "manual", "numeric")
     liar = by_quantity(found, "liar")
     assert liar["d/dx"].status == status
     assert liar["d/dW"].status == Status.PASS
-    assert liar["d/dx"].reference == "manual"
-    others = [row for row in found if row.backend != "liar"]
+    assert liar["d/dx"].reference == ("certified" if balls else "manual")
+    others = [row for row in found if row.backend != "liar" and row.quantity != "certificate"]
     assert all(row.status == Status.PASS for row in others)
+
+
+def test_a_lying_method_is_told_what_its_lie_looks_like_but_no_line(
+    case: MakeCase, install: Install
+) -> None:
+    """The lines of a case are not to blame for what another method makes of them."""
+    install("liar", Scripted, tamper=staticmethod(set_x(lambda x: -x)))
+    row = by_quantity(rows(case(LAYER, YAML), "liar"), "liar")["d/dx"]
+    assert "looks like: wrong sign" in row.detail
+    assert "the fault is in" not in row.detail
 
 
 def test_a_lie_about_the_value_fails(case: MakeCase, install: Install) -> None:
@@ -314,9 +393,93 @@ def test_no_backward_at_all(case: MakeCase, install: Install) -> None:
     install("second", NumericBackend)
     python = LAYER[: LAYER.index("    def backward")]
     found = rows(case(python, YAML), "manual", "second")
-    assert statuses(found, "manual") == {"f": Status.PASS, "all": Status.UNSUPPORTED}
+    assert {row.backend for row in found} == {"second"}
     assert set(statuses(found, "second").values()) == {Status.PASS}
-    assert by_quantity(found, "second")["d/dx"].reference == "numeric"
+    assert by_quantity(found, "second")["d/dx"].reference == "certified"
+    alone = statuses(rows(case(python, YAML), "manual"), "manual")
+    assert alone == {"f": Status.PASS, "all": Status.UNSUPPORTED}
+
+
+# --- certificates ---
+
+KINKED = """
+    def forward(xp, x):
+        f = xp.sum(xp.abs(x))
+        return f
+
+    def backward(xp, df, x):
+        dx = df * xp.sign(x)
+        return {"x": dx}
+"""
+AT_ZERO = "inputs: {x: {shape: [2]}}\npoints: {zero: {inputs: {x: [0, 1]}}}\n"
+UNFOLLOWED = """
+    def forward(xp, x):
+        s = xp.linalg.svdvals(x)
+        f = xp.sum(s * s) / 2
+        return f
+
+    def backward(xp, df, x):
+        dx = df * x
+        return {"x": dx}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_certificate_verifies_to_thirty_digits(case: MakeCase, dtype: str) -> None:
+    found = rows(case(LAYER, YAML), dtypes=(dtype,))
+    row = by_quantity(found, "manual")["certificate"]
+    assert (row.status, row.mode, row.reference) == (Status.PASS, "vjp", "certified")
+    assert 30 <= row.digits < math.inf
+    assert row.detail == f"verified to {math.floor(row.digits)} digits"
+    assert "certificate" not in by_quantity(found, "numeric")
+
+
+def test_a_certificate_may_be_exact(case: MakeCase) -> None:
+    python = """
+        def forward(xp, x):
+            f = xp.sum(x * x)
+            return f
+
+        def backward(xp, df, x):
+            return {"x": 2 * df * x}
+    """
+    row = by_quantity(rows(case(python, YAML.replace("W: {shape: [3, 2]}, ", ""))), "manual")
+    assert row["certificate"].digits == math.inf
+    assert row["certificate"].detail == "verified exactly"
+
+
+def test_a_certificate_at_a_kink(case: MakeCase) -> None:
+    row = by_quantity(rows(case(KINKED, AT_ZERO), points=("zero",)), "manual")["certificate"]
+    assert row.status == Status.KINK
+    assert row.good
+    assert math.isnan(row.digits)
+    assert "no derivative exists" in row.detail
+
+
+def test_a_certificate_that_balls_cannot_give(case: MakeCase) -> None:
+    found = rows(case(UNFOLLOWED, "inputs: {x: {shape: [2, 2]}}\n"))
+    manual = by_quantity(found, "manual")
+    row = manual.pop("certificate")
+    assert row.status == Status.UNDECIDED
+    assert row.good
+    assert math.isnan(row.digits)
+    assert "svdvals" in row.detail
+    assert {row.reference for row in manual.values()} == {"numeric"}
+    assert {row.reference for row in found if row.backend == "numeric"} == {"manual"}
+    assert {row.status for row in manual.values()} == {Status.PASS}, text(found)
+
+
+def test_a_certificate_is_about_the_gradient_alone(case: MakeCase) -> None:
+    found = rows(case(LAYER, YAML), modes=("value",))
+    assert all(row.quantity != "certificate" for row in found)
+
+
+def test_a_formatted_statement_is_named_whole(case: MakeCase) -> None:
+    python = LAYER.replace(
+        "ds = 2 * df * s", "ds = (\n            3 * df\n            * s\n        )"
+    )
+    row = by_quantity(rows(case(python, YAML)), "manual")["certificate"]
+    assert "demo.py:9: `ds = ( 3 * df * s )`" in row.detail
 
 
 # --- declared gaps ---
@@ -552,7 +715,7 @@ def test_a_chaotic_training_is_called_so(case: MakeCase) -> None:
     """The update is the logistic map x -> 4 x (1 - x): errors double with each step."""
     python = """
         def forward(xp, x):
-            f = xp.sum(x * x * x * (4 / 3) - 1.5 * x * x)
+            f = xp.sum(x * x * x * 4 / 3 - 1.5 * x * x)
             return f
 
         def backward(xp, df, x):

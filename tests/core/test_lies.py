@@ -1,7 +1,8 @@
 """A backend that lies turns every built-in case red: each lie, each case, each sample.
 
 The liar wraps the honest hand-written backward, so everything but the lie is right; the control
-test shows that without a lie the same wrapper is good everywhere.
+test shows that without a lie the same wrapper is good everywhere. At a kink several numbers are
+right, zero often among them, so a case of kinks is only told what is wrong everywhere.
 """
 
 from __future__ import annotations
@@ -125,11 +126,27 @@ def test_the_wrapper_is_good_when_it_tells_the_truth(
     loaded: dict[str, Case], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = told(loaded[name], lambda gradients, _: gradients, monkeypatch)
-    assert all(row.status == Status.PASS for rows in found for row in rows)
+    bad = [row for rows in found for row in rows if row.status != Status.PASS]
+    if name.startswith("kink_"):
+        # Where nothing finite is right, a case declares a gap of its own method.
+        nowhere = "the reference is not finite here"
+        bad = [row for row in bad if row.status != Status.KINK and nowhere not in row.detail]
+    assert bad == []
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("lie", LIES)
+#: Lies that another convention at a kink, a gradient of zero or a value of zero makes true.
+RELATIVE = ("zeros", "scaled", "stale", "scaled value")
+
+
+@pytest.mark.parametrize(
+    ("lie", "name"),
+    [
+        (lie, name)
+        for lie in LIES
+        for name in CASES
+        if not (name.startswith("kink_") and lie in RELATIVE)
+    ],
+)
 def test_a_lie_is_seen_on_every_sample(
     loaded: dict[str, Case], name: str, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ def test_a_missing_gradient_is_left_out_for_the_judge() -> None:
 
 
 def test_nothing_at_all_is_no_gradient() -> None:
-    with pytest.raises(HarnessError, match="returned 1 gradients for 2"):
+    with pytest.raises(HarnessError, match="returned nothing"):
         run("x, y):\n    pass\n")
 
 

@@ -202,6 +202,58 @@ def test_printed_digits_count_only_where_there_are_no_others() -> None:
     assert list(found["manual"]) == ["pass 15.9", "pass 4.0"]
 
 
+PROOF = replace(
+    ROW, quantity="certificate", digits=37.9, got="", expected="", worst_index="",
+    reference="certified", detail="verified to 37 digits",
+)  # fmt: skip
+
+
+def test_the_digits_of_a_formula_are_not_those_of_a_number() -> None:
+    """Whatever a certificate says, the summary counts the digits of numbers; details show both."""
+    unknown = replace(ROW, digits=math.nan)
+    for digits in (math.nan, 3.0, 37.9, math.inf):
+        proof = replace(PROOF, digits=digits)
+        assert list(tables.summary(tables.frame([ROW, proof]))["manual"]) == ["pass 15.9"]
+    details = tables.details(tables.frame([ROW, PROOF, unknown]))
+    assert dict(zip(details["quantity"], details["manual"], strict=True)) == {
+        "d/dx": "pass 15.9",
+        "certificate": "pass 37",
+    }
+    exact = tables.details(tables.frame([replace(PROOF, digits=math.inf)]))
+    assert list(exact["manual"]) == ["pass exact"]
+
+
+def test_an_undecided_certificate_does_not_hide_the_digits() -> None:
+    for status in (Status.UNDECIDED, Status.KINK, Status.FAIL):
+        proof = replace(PROOF, status=status, digits=math.nan)
+        found = tables.summary(tables.frame([ROW, proof]))
+        assert list(found["manual"]) == [f"{status} 15.9"]
+
+
+def test_certificates_have_a_section_of_their_own() -> None:
+    """Of several points the fewest digits, never rounded up; what is not verified, with reasons."""
+    rows = [
+        PROOF,
+        replace(PROOF, point="two", digits=math.inf),
+        replace(PROOF, case="exact", digits=math.inf),
+        replace(PROOF, case="bent", status=Status.KINK, digits=math.nan, detail="no derivative"),
+        replace(PROOF, case="far", status=Status.UNDECIDED, digits=math.nan, detail="no balls"),
+        replace(PROOF, case="bad", status=Status.FAIL, digits=math.nan, detail="proved | wrong"),
+    ]
+    text = report([ROW, *rows])
+    section = text[text.index("## Certificates") : text.index("## Cases")]
+    assert [line for line in section.splitlines() if line.startswith("| ")] == [
+        "| case | digits | verified at | otherwise |",
+        "| --- | --- | --- | --- |",
+        "| square | 37 | 2 of 2 points |  |",
+        "| exact | exact | 1 of 1 points |  |",
+        "| bent |  | 0 of 1 points | one: kink, no derivative |",
+        "| far |  | 0 of 1 points | one: undecided, no balls |",
+        r"| bad |  | 0 of 1 points | one: fail, proved \| wrong |",
+    ]
+    assert "## Certificates" not in report([ROW])
+
+
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_failing_write_leaves_the_old_files_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int

@@ -1,0 +1,51 @@
+"""Ball arithmetic: the truth about a function, with a proof, from its own code.
+
+Every other check of a gradient compares one approximation with another. Here a case's `forward`
+and `backward` run over FLINT balls, each of which contains the exact real result of the operations
+applied to the exact inputs, so that a number that lies outside is proved wrong.
+"""
+
+from harness.referee.array import BallArray
+from harness.referee.space import namespace, xp
+from harness.referee.surface import (
+    coefficient,
+    dyadic_direction,
+    lift,
+    lift_along,
+    midpoints,
+    overlap,
+    radii,
+    relative_digits,
+    unit_direction,
+    value,
+)
+from harness.referee.truth import Truth
+from harness.referee.undecided import (
+    OrderExhausted,
+    Undecided,
+    with_order_raising,
+    with_precision,
+    with_precision_doubling,
+)
+
+__all__ = [
+    "BallArray",
+    "OrderExhausted",
+    "Truth",
+    "Undecided",
+    "coefficient",
+    "dyadic_direction",
+    "lift",
+    "lift_along",
+    "midpoints",
+    "namespace",
+    "overlap",
+    "radii",
+    "relative_digits",
+    "unit_direction",
+    "value",
+    "with_order_raising",
+    "with_precision",
+    "with_precision_doubling",
+    "xp",
+]

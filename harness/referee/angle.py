@@ -1,0 +1,72 @@
+"""`atan2`: an angle jumps by 2 pi on a half line and has no limit at the origin.
+
+The quotient of the smaller coordinate by the larger differs from the angle by a constant, so its
+arc tangent gives every coefficient but the value, and that is FLINT's `atan2`. Where t = 0 is on
+the half line or at the origin, the answer is the limit t -> 0+, as in every comparison.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from flint import arb
+
+from harness.referee import taylor
+from harness.referee.analytic import atan, number, settled
+from harness.referee.compare import signs
+from harness.referee.elements import (
+    ONE,
+    ZERO,
+    Booleans,
+    Objects,
+    elementwise,
+    full,
+    less_mask,
+    zero_mask,
+)
+from harness.referee.taylor import Taylor, constant
+from harness.referee.undecided import OrderExhausted
+
+_values = elementwise(arb.atan2, 2)
+_ONE = number(1)
+
+
+def atan2(y: Taylor, x: Taylor) -> Taylor:
+    """The angle of the point (x, y), in [-pi, pi]. Raises OrderExhausted at the origin where no
+    known coefficient tells the direction in which it is left."""
+    y, x = (taylor.tightened(each) for each in taylor.broadcast(y, x))
+    if y.degree is None and x.degree is None:
+        return constant(_values(y.parts[0], x.parts[0]))
+    still = (y.degrees() == 0) & (x.degrees() == 0)
+    y, x = _left_origin(y, x, still)
+    steep = less_mask(np.abs(x.parts[0]), np.abs(y.parts[0]))
+    numerator = taylor.select(steep, taylor.negative(x), y)
+    denominator = taylor.select(steep, y, x)
+    # A still point needs no quotient, and its denominator may be zero.
+    angle = atan(taylor.divide(numerator, taylor.select(still, _ONE, denominator)))
+    return settled(angle, _limits(y, x), still)
+
+
+def _left_origin(y: Taylor, x: Taylor, still: Booleans) -> tuple[Taylor, Taylor]:
+    """Both divided by t where both vanish, until none does: the angle is the same for t > 0."""
+    while True:
+        vanish = ~still & zero_mask(y.parts[0]) & zero_mask(x.parts[0])
+        if not vanish.any():
+            return y, x
+        order = min(y.order, x.order)
+        if order == 0:
+            raise OrderExhausted("`atan2` at the origin: the direction is of a higher order in t")
+        zero, one = full(ZERO, ()), full(ONE, ())
+        t = Taylor((zero, one, *[zero] * (order - 1)), order, np.asarray(1))
+        shift = taylor.select(vanish, t, _ONE)
+        y, x = taylor.divide(y, shift), taylor.divide(x, shift)
+
+
+def _limits(y: Taylor, x: Taylor) -> Objects:
+    """The angle for t -> 0+: minus pi where y rises to zero from below, x being negative."""
+    values = _values(y.parts[0], x.parts[0])
+    cut = zero_mask(y.parts[0]) & less_mask(x.parts[0], ZERO)
+    if cut.any():
+        below = cut & signs(y, constant(ZERO)).negative
+        values = values.copy()
+        values[below] = np.negative(values[below])
+    return values

@@ -1,0 +1,90 @@
+"""Rounding to whole numbers: piecewise constant, and undecided where a ball holds a jump.
+
+At a jump (x(0) exactly whole) the series decides from which side t -> 0+ comes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from harness.referee import compare, taylor
+from harness.referee.analytic import number
+from harness.referee.elements import ONE, ZERO, Booleans, Objects, elementwise, full, less_mask
+from harness.referee.taylor import Taylor, add, constant, divide, multiply, negative, subtract
+from harness.referee.undecided import Undecided
+
+_floor_values = elementwise(arb.floor)
+_HALF = number(0.5)
+
+
+def _where_equal(x: Objects, y: Objects) -> Booleans:
+    return np.asarray(elementwise(lambda a, b: bool(a == b), 2)(x, y), bool)
+
+
+def floor(x: Taylor) -> Taylor:
+    """The largest whole number that is not above x, for t -> 0+. Raises Undecided."""
+    found = _floor_values(x.parts[0])
+    open_ = ~np.asarray(elementwise(arb.is_exact)(found), bool)
+    if open_.any():
+        index = tuple(int(each) for each in np.argwhere(open_)[0])
+        raise Undecided(f"`floor`: the ball at index {index} holds a jump; raise the precision")
+    if x.degree is None:
+        return constant(found)
+    whole = _where_equal(found, x.parts[0])
+    if not whole.any():
+        return constant(found)
+    difference = compare.signs(x, constant(found))
+    # At a whole number a tie to every known order may be a fall: the next order tells.
+    compare.decided(difference, "floor", ties=True)
+    return constant(np.where(difference.negative, elementwise(lambda a: a - 1)(found), found))
+
+
+def ceil(x: Taylor) -> Taylor:
+    """The smallest whole number that is not below x. Raises Undecided."""
+    return negative(floor(negative(x)))
+
+
+def trunc(x: Taylor) -> Taylor:
+    """x rounded towards zero. Raises Undecided."""
+    small = less_mask(np.abs(x.parts[0]), ONE)
+    inner = taylor.select(small, number(0), x)
+    signs = compare.decided(compare.sign(inner), "trunc")
+    away = taylor.select(signs.negative, negative(inner), inner)
+    found = floor(away)
+    return taylor.select(signs.negative, negative(found), found)
+
+
+def round_half_even(x: Taylor) -> Taylor:
+    """The nearest whole number; the even one half way between two. Raises Undecided."""
+    shifted = add(x, _HALF)
+    found = floor(shifted)
+    half = _where_equal(found.parts[0], shifted.parts[0])
+    if not half.any():
+        return found
+    still = half & (x.degrees() == 0)
+    values = found.parts[0].copy()
+    for place in np.argwhere(still):
+        each = values[tuple(place)]
+        values[tuple(place)] = each - (int(each.unique_fmpz()) % 2)
+    return constant(values)
+
+
+def floor_divide(x: Taylor, y: Taylor) -> Taylor:
+    """The floor of x / y. Raises Undecided."""
+    return floor(divide(x, y))
+
+
+def remainder(x: Taylor, y: Taylor) -> Taylor:
+    """x - floor(x / y) y: the sign of y. Raises Undecided."""
+    return subtract(x, multiply(floor(divide(x, y)), y))
+
+
+def sign(x: Taylor) -> Taylor:
+    """-1, 0 or 1, for t -> 0+. Raises Undecided."""
+    found = compare.decided(compare.sign(x), "sign", ties=True)
+    zeros: Any = full(ZERO, x.shape)
+    one: Any = full(ONE, ())
+    return constant(np.where(found.positive, one, np.where(found.negative, -one, zeros)))

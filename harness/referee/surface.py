@@ -1,0 +1,121 @@
+"""From numpy arrays to balls and back: all that the rest of the harness needs to know.
+
+Lifting is exact, since every binary float is a ball of radius zero. The way back rounds, and says
+by how much: `midpoints` with `radii`, or `relative_digits`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flint import arb
+
+from harness.referee.array import BallArray, balls
+from harness.referee.elements import ZERO, Booleans, full, zero_mask
+from harness.referee.shapes import asarray
+from harness.referee.taylor import Taylor, constant
+from harness.referee.undecided import OrderExhausted
+
+Floats = npt.NDArray[np.float64]
+
+
+def lift(array: Any) -> Any:
+    """`array` (numbers) as exact balls; integers stay integers, booleans become a `Truth`.
+
+    Raises Unsupported for complex numbers.
+    """
+    return asarray(array)
+
+
+def lift_along(array: Any, direction: Any, order: int = 1) -> BallArray:
+    """`array + t direction` as series known to t**order >= 1; the two have one shape.
+
+    Elements with direction zero stay exact constants. Raises ValueError for shapes that differ.
+    """
+    x, v = balls(array), balls(direction)
+    if x.shape != v.shape:
+        raise ValueError(f"array {x.shape} and direction {v.shape} differ in shape")
+    if order < 1:
+        raise ValueError(f"order {order}: a series along a direction needs at least 1")
+    first, second = x.series.parts[0], v.series.parts[0]
+    degree = np.where(zero_mask(second), 0, 1)
+    parts = (first, second, *[full(ZERO, x.shape)] * (order - 1))
+    return BallArray(Taylor(parts, order, degree), x.dtype)
+
+
+def value(x: BallArray) -> BallArray:
+    """Coefficient 0 of every element, as plain balls."""
+    return coefficient(x, 0)
+
+
+def coefficient(x: BallArray, k: int) -> BallArray:
+    """The coefficient of t**k (the k-th derivative along the direction, over k!) as plain balls.
+
+    Raises OrderExhausted where the order is not known.
+    """
+    if x.order is not None and k > x.order:
+        raise OrderExhausted(f"coefficient {k} of a series known to order {x.order}")
+    parts = x.series.parts
+    return BallArray(constant(parts[k] if k < len(parts) else full(ZERO, x.shape)))
+
+
+def midpoints(x: BallArray) -> Floats:
+    """The midpoints of coefficient 0, rounded to float64 (to the nearest, ties to even)."""
+    return _floats(x, lambda each: float(each.mid()))
+
+
+def radii(x: BallArray) -> Floats:
+    """Bounds of |true value - midpoint|; the midpoint as a ball has it, not as a float64."""
+    return _floats(x, lambda each: float(each.rad().upper()) * (1 + 2.0**-52) + _tiny(each))
+
+
+def _tiny(x: arb) -> float:
+    """The smallest float, for a radius that is not zero but would be rounded down to it."""
+    return 0.0 if x.rad().is_zero() else 5e-324
+
+
+def relative_digits(x: BallArray) -> Floats:
+    """Decimal digits that each ball of coefficient 0 proves: inf if exact, 0 if it holds zero."""
+
+    def digits(each: arb) -> float:
+        if each.rad().is_zero() and each.is_finite():
+            return math.inf
+        if not each.is_finite():
+            return 0.0
+        return max(0.0, each.rel_accuracy_bits() * math.log10(2))
+
+    return _floats(x, digits)
+
+
+def _floats(x: BallArray, function: Any) -> Floats:
+    parts = x.series.parts[0]
+    found: Floats = np.array([function(each) for each in parts.ravel()], np.float64)
+    return found.reshape(parts.shape)
+
+
+def overlap(x: BallArray, y: BallArray) -> Booleans:
+    """Where the balls of coefficient 0 have a point in common; False proves them different."""
+    first, second = np.broadcast_arrays(x.series.parts[0], y.series.parts[0])
+    pairs = zip(first.ravel(), second.ravel(), strict=True)
+    found = np.array([bool(a.overlaps(b)) for a, b in pairs], bool)
+    return found.reshape(first.shape)
+
+
+def dyadic_direction(rng: np.random.Generator, shape: tuple[int, ...], bits: int = 10) -> Floats:
+    """A random direction of odd multiples of 2**-bits in (-1, 1): exact floats, none of them zero.
+
+    With few bits the products with the direction stay exact for longer.
+    """
+    half = 1 << (bits - 1)
+    numerators = 2 * rng.integers(-half, half, size=shape) + 1
+    return np.asarray(numerators, np.float64) / (1 << bits)
+
+
+def unit_direction(shape: tuple[int, ...], index: tuple[int, ...], sign: int = 1) -> Floats:
+    """The direction along one axis, +e_index or -e_index."""
+    out = np.zeros(shape)
+    out[index] = sign
+    return out

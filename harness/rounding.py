@@ -1,0 +1,163 @@
+"""How far honest rounding moves each number of a sample: the tolerance that nobody has to guess.
+
+A fixed `rtol` is too loose for a product and too tight for a difference of nearly equal numbers.
+Here the program itself says what it is good for: its forward and its hand-written backward run
+again with an error of random sign planted in every operation (harness.rounded), and the largest of
+the deviations is what one honest rounding per operation does to that element. Whatever is off by
+more than `K` times that, and `K` units in the last place besides, is no rounding.
+
+The planted errors are `K` times as large as rounding errors, and the deviation is divided by `K`
+afterwards. To first order that changes nothing. Where the program decides (`x > 0`, `max`), it
+makes the tolerance cover the jump exactly when a method within it may have decided otherwise; and
+in float64 it lifts the planted errors above those of the arithmetic that carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from harness import trees
+from harness.backends.manual import ManualBackend
+from harness.errors import Unsupported
+from harness.model import Array, Gradients, Sample
+from harness.rounded import TINY, UNIT, Rounding
+from harness.staging import Program
+
+#: The one constant. `benchmarks/calibration.py` measures it: the worst ratio of correct code is 13
+#: (frameworks that differentiate through the maximum of a logsumexp of 1e5 numbers).
+K = 32.0
+#: In bfloat16, thirty-two roundings of a transcendental function would be half of its value.
+LARGEST_STEP = 2.0**-6
+
+_KINDS = ("values", "gradients", "intermediates")
+_Arrays: TypeAlias = dict[tuple[str, str], Array]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What one honest rounding error per operation does, elementwise, absolute, as float64.
+
+    values:        output or wanted intermediate -> deviation of its value.
+    gradients:     leaf path -> deviation of its VJP.
+    intermediates: intermediate -> deviation of its cotangent, where `backward` names it.
+
+    An element is infinite where no run with errors gave a finite number, though the exact one did.
+    """
+
+    dtype: str
+    values: dict[str, Array]
+    gradients: dict[str, Array] = field(default_factory=dict)
+    intermediates: dict[str, Array] = field(default_factory=dict)
+
+
+def deviation(
+    program: Program,
+    sample: Sample,
+    *,
+    intermediates: Sequence[str] = (),
+    runs: int = 6,
+    seed: int = 0,
+) -> Deviation:
+    """The largest deviation in `runs` runs from the run without errors; it depends on `seed` only,
+    and more runs can only widen it.
+
+    Another order of operations errs elsewhere: in a batch normalisation that cancels three digits,
+    some elements owe nothing to the error of the mean here and 430 u in a framework. What any
+    order may do shows when the inputs err, too (half as many runs again). Such a deviation counts
+    up to the largest of the quantity with exact inputs: at a kink it would be the jump.
+
+    A program without `backward` gets values alone. Raises Unsupported where the code uses
+    something that the erring namespace lacks, and whatever the code itself raises.
+    """
+    exact = evaluate(program, sample, Rounding(sample.dtype, 0.0), intermediates=intermediates)
+    step = min(K * UNIT[sample.dtype], LARGEST_STEP)
+
+    def largest(count: int, inputs_err: bool) -> _Arrays:
+        found: _Arrays = {}
+        for run in range(count):
+            rounding = Rounding(sample.dtype, step, (seed, run, int(inputs_err)))
+            erring = evaluate(
+                program, sample, rounding, intermediates=intermediates, inputs_err=inputs_err
+            )
+            for kind, name, array in _arrays(exact):
+                moved = _distance(getattr(erring, kind)[name], array, name)
+                found[kind, name] = np.fmax(found.get((kind, name), np.nan), moved)
+        return found
+
+    operations, inputs = largest(runs, False), largest(max(runs // 2, 1), True)
+    result = Deviation(sample.dtype, {}, {}, {})
+    for kind, name, array in _arrays(exact):
+        own = operations[kind, name]
+        own = np.where(np.isnan(own), np.where(np.isfinite(array), np.inf, 0.0), own)
+        most = np.max(own, initial=0.0, where=np.isfinite(own))
+        widened = np.fmax(own, np.fmin(inputs[kind, name], most))
+        getattr(result, kind)[name] = widened * (UNIT[sample.dtype] / step)
+    return result
+
+
+def tolerance(expected: Array, deviation: Array, dtype: str, k: float = K) -> Array:
+    """`k` (u |expected| + deviation): the absolute error that rounding explains, elementwise.
+
+    The smallest normal number is added to that, since frameworks flush what is below it to zero.
+    """
+    size = np.abs(np.asarray(expected, dtype=np.float64))
+    return np.asarray(k * (UNIT[dtype] * size + deviation + TINY[dtype]))
+
+
+def evaluate(
+    program: Program,
+    sample: Sample,
+    rounding: Rounding,
+    *,
+    intermediates: Sequence[str] = (),
+    inputs_err: bool = False,
+) -> Gradients:
+    """Forward and hand-written backward on the arrays of `rounding`, in its carrier's dtype."""
+    backend = ManualBackend()
+    backend.xp = rounding.xp
+
+    def leaf(_path: str, array: Array) -> Any:
+        return rounding.leaf(array, inputs_err)
+
+    with np.errstate(all="ignore"):
+        held = replace(
+            sample,
+            inputs=dict(trees.map_with_path(leaf, sample.inputs)),
+            cotangents=tuple(rounding.leaf(each) for each in sample.cotangents),
+        )
+        return backend.differentiate(
+            program,
+            held,
+            gradient=program.backward_code is not None,
+            intermediates=intermediates,
+        )
+
+
+def _arrays(gradients: Gradients) -> Iterator[tuple[str, str, Array]]:
+    for kind in _KINDS:
+        for name, array in getattr(gradients, kind).items():
+            yield kind, name, array
+
+
+def _distance(erring: Array, exact: Array, name: str) -> Array:
+    """|erring - exact|; NaN where that says nothing, for `fmax` to pass over."""
+    if erring.shape != exact.shape:
+        raise Unsupported(f"rounding: the shape of `{name}` depends on rounding errors")
+    with np.errstate(invalid="ignore"):
+        moved = np.abs(erring - exact).astype(np.float64)
+    return np.where(np.isfinite(moved), moved, np.nan)
+
+
+@dataclass(frozen=True)
+class RoundingTolerance:
+    """The tolerance of one quantity, in the place of a `compare.Tolerance`."""
+
+    deviation: Array
+
+    def array(self, expected: Array, dtype: str) -> Array:
+        """The absolute tolerance of each element."""
+        return tolerance(expected, self.deviation, dtype)

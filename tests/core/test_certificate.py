@@ -1,0 +1,253 @@
+"""What is proved about a backward: right to N digits, wrong, or at a kink; and which line is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from builders import program_from, sample_for
+
+from harness import certificate
+from harness.cases.case import Case, load
+from harness.cases.registry import builtin_folder
+from harness.cases.sampling import draw_sample
+from harness.certificate import along_axes, certify
+from harness.engine import Engine
+from harness.model import Row, Status
+from harness.plan import Request, cells
+
+MakeCase = Callable[..., Case]
+SMOOTH = sorted(
+    file.stem for file in builtin_folder().glob("*.yaml") if "kink" not in file.read_text("utf-8")
+)
+
+CHAIN = """
+def forward(xp, x, y):
+    a = xp.exp(x) * y
+    b = xp.sin(a)
+    f = xp.sum(b * y)
+    return f
+
+
+def backward(xp, df, x, y, a, b):
+    db = df * y
+    da = db * xp.cos(a)
+    dx = da * xp.exp(x) * y
+    dy = da * xp.exp(x) + df * b
+    return {"x": dx, "y": dy}
+"""
+POINT = {"x": np.array([0.3, -0.7]), "y": np.array([1.5, 2.5])}
+
+
+def certified(text: str, **inputs: object) -> certificate.Certificate:
+    program = program_from(text)
+    return certify(program, sample_for(program, dict(inputs) or dict(POINT)))
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_every_built_in_backward_is_verified_to_30_digits(name: str) -> None:
+    case = load(builtin_folder() / f"{name}.yaml")
+    for point in [*case.declared.points, *(f"draw{index}" for index in range(20))]:
+        found = certify(case.program, draw_sample(case, point, "default", "float64"))
+        assert (found.state, found.digits >= 30) == ("verified", True), (point, found.reason)
+
+
+def test_a_verified_gradient_is_the_true_one() -> None:
+    found = certified(CHAIN)
+    x, y = POINT["x"], POINT["y"]
+    a = np.exp(x) * y
+    np.testing.assert_allclose(found.gradients["x"], y * np.cos(a) * a, rtol=1e-15)
+    np.testing.assert_allclose(found.values["f"], np.sum(np.sin(a) * y), rtol=1e-15)
+    assert set(found.gradients) == {"a", "b", "x", "y"}
+    assert all(np.all(radius < 1e-30) for radius in found.radii.values())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "names", "line"),
+    [
+        ("da = db * xp.cos(a)", "da = db * xp.sin(a)", ("a", "x", "y"), "da = db * xp.sin(a)"),
+        ("db = df * y", "db = -df * y", ("b", "a", "x", "y"), "db = -df * y"),
+        ("+ df * b", "", ("y",), "dy = da * xp.exp(x)`"),
+        ("dx = da * xp", "dx = (da + da * 1e-12) * xp", ("x",), "dx = (da + da * 1e-12)"),
+    ],
+)
+def test_a_wrong_backward_is_proved_wrong_and_its_line_named(
+    case: MakeCase, right: str, wrong: str, names: tuple[str, ...], line: str
+) -> None:
+    text = CHAIN.replace(right, wrong)
+    found = certified(text)
+    assert found.state == "wrong"
+    assert found.wrong == names
+    assert set(found.right) == {"a", "b", "x", "y"} - set(names)
+    yaml = "inputs: {x: {shape: [2]}, y: {shape: [2]}}\n"
+    rows = manual_rows(case(text, yaml))
+    assert rows["certificate"].status == Status.FAIL
+    assert "proved wrong" in rows["certificate"].detail
+    assert "the fault is in" in rows["certificate"].detail
+    assert f"`{line}" in rows["certificate"].detail
+
+
+def test_the_25th_digit_is_seen(case: MakeCase) -> None:
+    text = CHAIN.replace("dx = da * xp", "dx = (da + da * 1e-25) * xp")
+    found = certified(text)
+    assert found.state == "close"
+    assert 24 < found.digits < 26
+    assert set(found.right) == {"a", "b", "y"}
+
+
+@pytest.mark.parametrize("literal", ["0.134145", "3 * 0.044715", "0.1341450000000001"])
+def test_a_rounded_constant_is_no_fault(case: MakeCase, literal: str) -> None:
+    """3 * 0.044715 is not the float that 0.134145 is: as formulas, the two differ."""
+    text = f"""
+        def forward(xp, x):
+            f = xp.sum(0.044715 * x**3)
+            return f
+
+
+        def backward(xp, df, x):
+            dx = df * {literal} * x**2
+            return {{"x": dx}}
+    """
+    rows = manual_rows(case(text, "inputs: {x: {shape: [3]}}\n"))
+    assert {row.status for row in rows.values()} == {Status.PASS}
+    assert rows["certificate"].digits >= 14.7
+
+
+def test_what_is_right_in_a_wrong_backward_is_still_the_reference(case: MakeCase) -> None:
+    text = CHAIN.replace("+ df * b", "")
+    yaml = "inputs: {x: {shape: [2]}, y: {shape: [2]}}\n"
+    rows = manual_rows(case(text, yaml))
+    assert {rows["d/dx"].status, rows["d/da (intermediate)"].status} == {Status.PASS}
+    assert rows["d/dy"].status == Status.FAIL
+    assert {row.reference for row in rows.values()} == {"certified"}
+
+
+def manual_rows(case: Case) -> dict[str, Row]:
+    request = Request(backends=("manual",), modes=("value", "vjp"), draws=1)
+    (planned,) = cells([case], request)
+    return {row.quantity: row for row in Engine([case], request).rows(planned)}
+
+
+RELU = """
+def forward(xp, x):
+    f = xp.maximum(x, xp.zeros_like(x))
+    return f
+
+
+def backward(xp, df, x):
+    dx = xp.where(x {operator} 0, df, xp.zeros_like(df))
+    return {{"x": dx}}
+"""
+
+
+@pytest.mark.parametrize("operator", [">", ">="])
+def test_at_a_kink_nothing_is_proved_but_the_sides_are_known(operator: str) -> None:
+    program = program_from(RELU.format(operator=operator))
+    sample = sample_for(program, {"x": np.array([0.0, 1.0, -2.0])})
+    assert certify(program, sample).state == "kink"
+    sides = along_axes(program, sample, "x")
+    assert sides is not None
+    assert sides.left.tolist() == [0.0, 1.0, 0.0]
+    assert sides.right.tolist() == [1.0, 1.0, 0.0]
+    assert not sides.smooth
+
+
+@pytest.mark.parametrize(
+    ("choice", "status", "detail"),
+    [
+        ("0 * x", Status.KINK, "left"),
+        ("1 + 0 * x", Status.KINK, "right"),
+        ("0.5 + 0 * x", Status.KINK, "mid"),
+        ("0.25 + 0 * x", Status.KINK, "between"),
+        ("1.5 + 0 * x", Status.FAIL, ""),
+        ("-0.1 + 0 * x", Status.FAIL, ""),
+        ("x / x", Status.FAIL, "not finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_subgradient_is_a_kink_and_anything_else_is_wrong(
+    case: MakeCase, choice: str, status: str, detail: str
+) -> None:
+    text = RELU.replace("xp.where(x {operator} 0, df, xp.zeros_like(df))", f"df * ({choice})")
+    made = case(text.format(), "inputs: {x: {shape: []}}\npoints: {zero: {inputs: {x: 0}}}\n")
+    request = Request(backends=("manual",), points=("zero",), modes=("vjp",))
+    (planned,) = cells([made], request)
+    row = Engine([made], request).rows(planned)[0]
+    assert row.status == status
+    assert detail in row.detail
+    assert row.reference == "certified"
+
+
+def test_the_other_elements_of_a_kinked_gradient_are_judged_as_ever(case: MakeCase) -> None:
+    text = RELU.format(operator=">").replace("dx = ", "dx = (1 + 1e-6) * ")
+    made = case(
+        text,
+        "inputs: {x: {shape: [n]}}\nsizes: {default: {n: 2}}\npoints: {p: {inputs: {x: [0, 2]}}}\n",
+    )
+    request = Request(backends=("manual",), points=("p",), modes=("vjp",))
+    (planned,) = cells([made], request)
+    row = Engine([made], request).rows(planned)[0]
+    assert row.status == Status.FAIL
+    assert row.worst_index == "[1]"
+
+
+def test_what_balls_cannot_follow_is_undecided_with_the_reason(case: MakeCase) -> None:
+    text = """
+        def forward(xp, x):
+            u, s, vh = xp.linalg.svd(x)
+            f = xp.sum(s)
+            return f
+
+
+        def backward(xp, df, x):
+            u, s, vh = xp.linalg.svd(x)
+            dx = df * xp.matmul(u, vh)
+            return {"x": dx}
+    """
+    made = case(text, "inputs: {x: {shape: [3, 3]}}\n")
+    rows = manual_rows(made)
+    assert rows["certificate"].status == Status.UNDECIDED
+    assert rows["certificate"].good
+    assert "svd" in rows["certificate"].detail
+    assert rows["d/dx"].reference == "numeric"
+    assert rows["d/dx"].status == Status.PASS
+
+
+def test_without_a_backward_the_truth_comes_from_the_forward(case: MakeCase) -> None:
+    text = "def forward(xp, x):\n    f = xp.sum(xp.exp(x) * x)\n    return f\n"
+    made = case(text, "inputs: {x: {shape: [3]}}\n")
+    request = Request(backends=("numeric",), modes=("vjp",), draws=1)
+    (planned,) = cells([made], request)
+    (row,) = Engine([made], request).rows(planned)
+    assert (row.status, row.reference) == (Status.PASS, "certified")
+    assert row.digits > 8
+
+
+def test_a_comparison_that_needs_more_bits_gets_them() -> None:
+    """The two sides differ by 1e-60 or so, which 128 bits cannot see."""
+    text = """
+def forward(xp, x):
+    a = xp.exp(x)
+    b = a + 1e-60
+    f = xp.where(b > a, x * x, x)
+    return f
+
+
+def backward(xp, df, x):
+    dx = df * 2 * x
+    return {"x": dx}
+"""
+    found = certified(text, x=np.array(0.75))
+    assert found.state == "verified"
+    assert found.bits > 128
+
+
+def test_narrow_numbers_are_certified_as_they_are(case: MakeCase) -> None:
+    made = case(CHAIN, "inputs: {x: {shape: [2]}, y: {shape: [2]}}\n")
+    request = Request(backends=("manual",), dtypes=("float32",), modes=("vjp",), draws=1)
+    (planned,) = cells([made], request)
+    rows = Engine([made], request).rows(planned)
+    assert {row.status for row in rows} == {Status.PASS}
+    errors = [row.max_ulp_error for row in rows if row.quantity.startswith("d/d")]
+    assert 0 < max(errors) < 64
