@@ -1,6 +1,6 @@
 """`harness run` against the bare script, side by side: what declaring, judging and reporting cost.
 
-Both compute value and gradient of every built-in case at the same points, in float64, by all six
+Both compute value and gradient of every notebook case at the same points, in float64, by all six
 methods (training left out of both), each in a fresh process, in turn. Prints the wall times and
 their ratio; the issue asks for at most 1.25.
 
@@ -31,6 +31,8 @@ def samples() -> list[dict[str, Any]]:
     found = []
     for file in sorted(builtin_folder().glob("*.yaml")):
         case = load(file)
+        if "notebook" not in case.declared.tags:
+            continue
         points = [*case.declared.points, *(f"draw{index}" for index in range(DRAWS))]
         for point in points:
             sample = draw_sample(case, point, "default", "float64")
@@ -65,7 +67,7 @@ def main(rounds: int) -> None:
         data.write_bytes(pickle.dumps(samples()))
         bare = [sys.executable, str(Path(__file__).with_name("bare.py").resolve())]
         bare += [str(data), str(builtin_folder())]
-        run = [sys.executable, "-m", "harness", "run", "--mode", "value,vjp"]
+        run = [sys.executable, "-m", "harness", "run", "--tag", "notebook", "--mode", "value,vjp"]
         run += ["--draws", str(DRAWS), "--no-progress", "--report", folder]
         times: dict[str, list[float]] = {"bare": [], "harness": []}
         for _ in range(rounds):

@@ -123,6 +123,19 @@ def certify(program: Program, sample: Sample, wanted: Sequence[str] = ()) -> Cer
     return last
 
 
+def certified_values(
+    program: Program, sample: Sample, wanted: Sequence[str] = ()
+) -> dict[str, tuple[Array, Array]]:
+    """Midpoints and radii of outputs and wanted intermediates, for a case without a certificate;
+    empty where balls cannot follow `forward`."""
+    attempt = _Attempt(program, sample, wanted)
+    try:
+        found = referee.with_precision_doubling(attempt.values, BITS, MOST_BITS)
+    except (Undecided, Unsupported):
+        return {}
+    return {name: (referee.midpoints(each), referee.radii(each)) for name, each in found.items()}
+
+
 def along_axes(program: Program, sample: Sample, name: str) -> Sides | None:
     """The derivative from `forward` alone, element by element, in both directions of each axis.
 
@@ -186,11 +199,7 @@ class _Attempt:
             state, digits, reason = "undecided", 0.0, "a singularity, or the edge of the domain"
         elif not (truth.is_finite() and behind.is_finite() and behind.overlaps(truth)):
             state, digits = "kink", 0.0
-        # Not those of `trace`: where `forward` jumps, they are limits.
-        still = self._moved({}, 1)
-        outputs = map(_balls, still.outputs)
-        values = dict(zip(self.program.forward_code.returns, outputs, strict=True))
-        values |= {name: _balls(still.saved[name]) for name in self.wanted}
+        values = self.values()
         wrong: list[str] = []
         right: list[str] = []
         if state in ("wrong", "close"):
@@ -216,6 +225,14 @@ class _Attempt:
             wrong=tuple(wrong),
             right=tuple(right),
         )
+
+    def values(self) -> dict[str, BallArray]:
+        """Outputs and wanted intermediates. Those of a moved trace will not do: where `forward`
+        jumps, they are limits."""
+        still = self._moved({}, 1)
+        outputs = map(_balls, still.outputs)
+        found = dict(zip(self.program.forward_code.returns, outputs, strict=True))
+        return found | {name: _balls(still.saved[name]) for name in self.wanted}
 
     def along(self, directions: Mapping[str, Array], sign: int, order: int = 1) -> arb:
         """The derivative of <cotangents, outputs> along `sign` times the directions, by series

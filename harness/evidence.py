@@ -21,7 +21,7 @@ import numpy as np
 from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
-from harness.certificate import Certificate, Sides, along_axes, certify
+from harness.certificate import Certificate, Sides, along_axes, certified_values, certify
 from harness.compare import Tolerance, Truth, judge
 from harness.diagnose.inquest import Findings, inquire
 from harness.errors import Unsupported
@@ -101,8 +101,18 @@ class Evidence:
         """The reference of an output or a wanted intermediate."""
         if name in self.certificate.values:
             return self._certified(self.certificate.values[name], self.certificate.radii[name])
+        if name in self._certified_values:
+            return self._certified(*self._certified_values[name])
         has_backward = isinstance(self.manual, Gradients)
         return Truth(self.values[name], "manual" if has_backward else "numeric")
+
+    @cached_property
+    def _certified_values(self) -> dict[str, tuple[Array, Array]]:
+        """Values by `forward` alone, where the backward has no certificate."""
+        try:
+            return certified_values(self.program, self.sample, self._values)
+        except Exception:  # what the case raises is said where the methods run it
+            return {}
 
     def derivative(self, name: str, *, judged: str) -> Truth:
         """The reference of the gradient for a leaf or an intermediate.

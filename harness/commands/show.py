@@ -112,7 +112,14 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
     methods = _methods(engine, planned)
     _show_forward(page, text, case, sample, trace, recorded, methods)
     if case.code.backward is not None:
-        rows = [_line(stage, text(recorded.get(stage.name))) for stage in case.code.backward.stages]
+        code = case.code.backward
+        rows = [
+            _line(
+                stage,
+                text(recorded.get(stage.name)) if code.stage(stage.name) is stage else _AGAIN,
+            )
+            for stage in code.stages
+        ]
         page.table("backward", ("line", "code", "value"), rows)
     _show_methods(page, text, methods)
     _say_missing(page, planned)
@@ -196,10 +203,14 @@ def _show_forward(
                 return f"{text(array)}\nby {method.label}"
         return ""
 
-    rows = [
-        (*_line(stage, text(trace.saved.get(stage.name))), cotangent(stage.name))
-        for stage in case.code.forward.stages
-    ]
+    code = case.code.forward
+    rows = []
+    for stage in code.stages:
+        last = code.stage(stage.name) is stage
+        # What is assigned twice, or in a loop, is no one array that a cotangent could belong to.
+        known = last and (stage.single or stage.name in seeds)
+        value = text(trace.saved.get(stage.name)) if last else _AGAIN
+        rows.append((*_line(stage, value), cotangent(stage.name) if known else ""))
     page.table("forward", ("line", "code", "value", "cotangent"), rows)
 
 
@@ -247,6 +258,10 @@ def _say_missing(page: _Page, planned: Iterable[Cell]) -> None:
 
 def _installed(cell: Cell) -> bool:
     return backends.backend_class(cell.backend.partition(":")[0]).installed()
+
+
+#: Instead of the value of an assignment that a later one replaces.
+_AGAIN = "(assigned again below)"
 
 
 def _line(stage: Any, value: str) -> tuple[str, str, str]:

@@ -41,8 +41,8 @@ def explain(row: Row, again: str = "", others: int = 0) -> str:
     if math.isfinite(row.max_abs_error):
         lines.append(
             _line(
-                "error",
-                f"{row.max_abs_error:.3g} absolute, {row.max_rel_error:.3g} relative, "
+                "errors",
+                f"up to {row.max_abs_error:.3g} absolute, {row.max_rel_error:.3g} relative, "
                 f"{row.max_ulp_error:.3g} ulp",
             )
         )
@@ -65,7 +65,8 @@ def reproduce(row: Row, options: Sequence[str] = ()) -> str:
         words += ["--size", row.size]
     if row.point.startswith("draw") and row.point[4:].isdigit() and int(row.point[4:]) > 2:
         words += ["--draws", str(int(row.point[4:]) + 1)]
-    return shlex.join([*words, *options])
+    # One row must not replace the report that it was found in.
+    return shlex.join([*words, *options, "--report", ""])
 
 
 def mark(row_status: str, digits: float) -> str:

@@ -32,6 +32,7 @@ def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
     unable = Certificate("undecided", reason="balls cannot follow")
     monkeypatch.setattr(evidence, "certify", lambda *_: unable)
     monkeypatch.setattr(evidence, "along_axes", lambda *_: None)
+    monkeypatch.setattr("harness.evidence.certified_values", lambda *_: {})
 
 
 @pytest.fixture(autouse=True)

@@ -217,11 +217,12 @@ def test_what_balls_cannot_follow_is_undecided_with_the_reason(case: MakeCase) -
 def test_without_a_backward_the_truth_comes_from_the_forward(case: MakeCase) -> None:
     text = "def forward(xp, x):\n    f = xp.sum(xp.exp(x) * x)\n    return f\n"
     made = case(text, "inputs: {x: {shape: [3]}}\n")
-    request = Request(backends=("numeric",), modes=("vjp",), draws=1)
+    request = Request(backends=("numeric",), modes=("value", "vjp"), draws=1)
     (planned,) = cells([made], request)
-    (row,) = Engine([made], request).rows(planned)
-    assert (row.status, row.reference) == (Status.PASS, "certified")
-    assert row.digits > 8
+    value, gradient = Engine([made], request).rows(planned)
+    assert (value.status, value.reference) == (Status.PASS, "certified")
+    assert (gradient.status, gradient.reference) == (Status.PASS, "certified")
+    assert gradient.digits > 8
 
 
 def test_a_comparison_that_needs_more_bits_gets_them() -> None:

@@ -150,3 +150,21 @@ def test_columns_go_below_each_other_where_they_do_not() -> None:
     assert grid(["n", "code", "value", "dx"], rows, 18, keys=2) == [
         "1  a = b\n   value  [1\n           2]\n   dx     x"
     ]
+
+
+def test_what_is_assigned_again_has_no_value_of_its_own(harness: Run, tmp_path: Path) -> None:
+    """A loop's variable has one value at the end, and no cotangent that `backward` could name."""
+    python = """
+def forward(xp, x):
+    h = 0.5 * x
+    for _ in range(2):
+        h = xp.tanh(h + x)
+    f = xp.sum(h)
+    return f
+"""
+    (tmp_path / "loop.py").write_text(python)
+    (tmp_path / "loop.yaml").write_text("summary: a loop\ninputs: {x: {shape: [2]}}\n")
+    said = harness("show", "loop", "--cases", tmp_path, "--backend", "numeric")
+    assert line(said.out, "3", "h")[2] == "(assigned again below)"
+    assert line(said.out, "5", "h")[2].startswith("[")
+    assert len(line(said.out, "5", "h")) == 3, "no cotangent"
