@@ -87,13 +87,15 @@ class TrainingCell:
         final = self.trajectories.end(cell, cell.backend)
         calm = self.trajectories.end(cell, self.main)
         errors: list[Array] | float = unit_roundoff(cell.dtype)
+        factor = training.FACTOR
         if "numeric" in (cell.backend, source):
-            errors = self._numeric_errors(calm)
+            # These estimates are bounds already, a hundred times what the errors turn out to be.
+            errors, factor = self._numeric_errors(calm), 1.0
         shaken = self.trajectories.end(cell, self.main, errors)
         result = []
         for index, path in enumerate(self.subject.differentiable):
             moved = float(np.max(np.abs(shaken[index] - calm[index]), initial=0.0))
-            allowance = training.FACTOR * moved + training.floor(calm[index], self.steps)
+            allowance = factor * moved + training.floor(calm[index], self.steps)
             truth = Truth(expected[index], source)
             verdict = judge(final[index], truth, Tolerance(0.0), cell.dtype, allowance=allowance)
             note = f"honest errors of the gradient move it by up to {moved:.1g}"
