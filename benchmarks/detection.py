@@ -41,7 +41,7 @@ from harness.staging import Program
 
 LARGEST = 8
 EQUIVALENCE = ("draw0", "draw1", "draw2")
-#: Any row that is not good; the certificate's; the others'.
+#: Any row that is not good; a certificate that proves a difference; the other rows.
 OURS, PROOF, TOLERANCE = "ours", "proof", "tolerance"
 CHECKERS = (OURS, PROOF, TOLERANCE, *(peer.name for peer in PEERS))
 #: Draws of the correct backward that the slow peers get at most.
@@ -129,7 +129,9 @@ def verdicts(found: list[Row]) -> dict[str, bool]:
     )
     proofs = [row for row in found if row.quantity == "certificate"]
     rest = [row for row in found if row.quantity != "certificate"]
-    proof = plain or any(row.status == Status.FAIL for row in proofs)
+    proof = plain or any(
+        row.status == Status.FAIL or "proved different" in row.detail for row in proofs
+    )
     tolerance = plain or any(row.status not in GOOD for row in rest)
     return {OURS: proof or tolerance, PROOF: proof, TOLERANCE: tolerance}
 
