@@ -25,7 +25,7 @@ from harness.certificate import Certificate, Sides, along_axes, certified_values
 from harness.compare import Tolerance, Truth, judge
 from harness.diagnose.inquest import Findings, inquire
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample, Status, unit_roundoff
+from harness.model import Array, Gradients, Sample, Status, Task, unit_roundoff
 from harness.rounding import Deviation, deviation
 from harness.staging import Program
 
@@ -59,7 +59,7 @@ class Evidence:
         """What the hand-written backward says, or why it says nothing."""
         try:
             return ManualBackend().differentiate(
-                self.program, self.sample, intermediates=self._values
+                self.program, self.sample, Task("vjp", self._values)
             )
         except Exception as error:  # the case's own code may raise anything
             return error
@@ -68,21 +68,18 @@ class Evidence:
     def numeric(self) -> Gradients:
         """Numeric differences, also of every intermediate whose cotangent the backward names."""
         named = self.manual.intermediates if isinstance(self.manual, Gradients) else ()
-        names = [
+        names = tuple(
             name for name in self.sample.intermediates if name in named or name in self._wanted
-        ]
-        return NumericBackend().differentiate(self.program, self.sample, intermediates=names)
+        )
+        return NumericBackend().differentiate(self.program, self.sample, Task("vjp", names))
 
     @cached_property
     def values(self) -> dict[str, Array]:
         """Outputs and wanted intermediates of `forward` on numpy."""
         if isinstance(self.manual, Gradients):
             return self.manual.values
-        return (
-            ManualBackend()
-            .differentiate(self.program, self.sample, gradient=False, intermediates=self._values)
-            .values
-        )
+        task = Task("value", self._values)
+        return ManualBackend().differentiate(self.program, self.sample, task).values
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -211,7 +208,7 @@ class Evidence:
 
         inputs = dict(trees.map_with_path(move, self.sample.inputs))
         return ManualBackend().differentiate(
-            self.program, replace(self.sample, inputs=inputs), intermediates=self._values
+            self.program, replace(self.sample, inputs=inputs), Task("vjp", self._values)
         )
 
     @property

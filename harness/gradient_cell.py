@@ -16,7 +16,7 @@ from harness.compare import Allows, Tolerance, Truth, Verdict, judge
 from harness.diagnose.blame import blame
 from harness.diagnose.signature import signature
 from harness.errors import HarnessError, Unsupported
-from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, unit_roundoff
+from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, Task, unit_roundoff
 from harness.plan import Cell
 from harness.rounding import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
@@ -71,8 +71,7 @@ class GradientCell:
         found = backend.differentiate(
             self.case.program,
             given,
-            gradient=gradient,
-            intermediates=() if native else self.subject.wanted,
+            Task("vjp" if gradient else "value", () if native else self.subject.wanted),
         )
         changed = _changed(given, sample)
         if changed:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample
+from harness.model import Array, Gradients, Sample, Task
 from harness.rounded import TINY, UNIT, Rounding
 from harness.staging import Program
 
@@ -129,12 +129,8 @@ def evaluate(
             inputs=dict(trees.map_with_path(leaf, sample.inputs)),
             cotangents=tuple(rounding.leaf(each) for each in sample.cotangents),
         )
-        return backend.differentiate(
-            program,
-            held,
-            gradient=program.backward_code is not None,
-            intermediates=intermediates,
-        )
+        mode: Literal["vjp", "value"] = "vjp" if program.backward_code is not None else "value"
+        return backend.differentiate(program, held, Task(mode, tuple(intermediates)))
 
 
 def _arrays(gradients: Gradients) -> Iterator[tuple[str, str, Array]]:

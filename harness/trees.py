@@ -6,13 +6,14 @@ file can give the numbers of a tuple.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import optree
 
+from harness.errors import HarnessError, did_you_mean
 from harness.model import Array, Sample
 
 _NAMESPACE = "harness"
@@ -88,4 +89,41 @@ def cast(sample: Sample, dtype: str) -> Sample:
         dtype=dtype,
         inputs=dict(map_with_path(convert, sample.inputs)),
         cotangents=tuple(cotangent.astype(dtype) for cotangent in sample.cotangents),
+        tangents={path: tangent.astype(dtype) for path, tangent in sample.tangents.items()},
     )
+
+
+def by_path(returned: Any, sample: Sample) -> dict[str, Array]:
+    """What `backward` returned, as leaf path -> array.
+
+    A dict is taken by input name; a tuple, a list or a bare array in the order of the
+    differentiable inputs. One that is missing is left out. Raises HarnessError for a name that is
+    no input, and for another number of arrays.
+    """
+    if returned is None:
+        raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
+    names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
+    if not isinstance(returned, Mapping):
+        items = returned if isinstance(returned, tuple | list) else [returned]
+        if len(items) != len(names):
+            raise HarnessError(
+                f"`backward` returned {len(items)} gradients for {len(names)} differentiable "
+                f"inputs ({', '.join(names)}); return a dict by input name"
+            )
+        returned = dict(zip(names, items, strict=True))
+    for name in returned:
+        if name not in sample.inputs:
+            raise HarnessError(
+                f"`backward` returned a gradient for `{name}`, which is no input; "
+                + did_you_mean(name, names)
+            )
+    found = {path: np.asarray(leaf) for path, leaf in flatten(dict(returned)).items()}
+    leaves = flatten(sample.inputs)
+    for path, gradient in found.items():
+        # A bare array where a container belongs is judged as missing its leaves.
+        if path not in leaves and not any(leaf.startswith(f"{path}.") for leaf in leaves):
+            raise HarnessError(
+                f"`backward` returned a gradient for `{path}` (shape {list(gradient.shape)}), "
+                f"which is no input; {did_you_mean(path, leaves)}"
+            )
+    return found
