@@ -26,7 +26,8 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("harness.silence", []),
     ("harness.source", ["harness.errors", "harness.namespace"]),
     ("harness.staging", ["harness.errors", "harness.source"]),
-    ("harness.trees", ["harness.model"]),
+    ("harness.trees", ["harness.errors", "harness.model"]),
+    ("harness.differences", ["harness.model"]),
     ("harness.printed", ["harness.model"]),
     ("harness.compare", ["harness.model"]),
     ("harness.cases", []),
@@ -48,6 +49,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         "harness.backends.*",
         [
             "harness.backends.base",
+            "harness.differences",
             "harness.errors",
             "harness.model",
             "harness.namespace",
@@ -72,6 +74,17 @@ LAYERS: list[tuple[str, list[str]]] = [
     (
         "harness.certificate",
         ["harness.errors", "harness.model", "harness.referee*", "harness.staging", "harness.trees"],
+    ),
+    (
+        "harness.directional",
+        [
+            "harness.certificate",
+            "harness.errors",
+            "harness.model",
+            "harness.referee*",
+            "harness.staging",
+            "harness.trees",
+        ],
     ),
     (
         "harness.rounded*",
