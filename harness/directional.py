@@ -120,7 +120,7 @@ class _Lines:
         truth = self._crossed({path: referee.lift(each) for path, each in w.items()})
         try:
             claims = referee.with_order_raising(self._claims)
-        except Unsupported as error:
+        except (OrderExhausted, Unsupported) as error:
             claims, wrong = {}, str(error)
         else:
             wrong = self._disagreement(claims, w, truth, last)
@@ -201,8 +201,8 @@ class _Lines:
             self._crossed({**none, path: referee.lift(referee.unit_direction(leaf.shape, index))})
             for index in np.ndindex(leaf.shape)
         ]
-        stacked: BallArray = referee.xp.stack([referee.lift(each) for each in found])
-        return stacked.mapped(lambda each: each.reshape(leaf.shape))
+        flat: BallArray = referee.lift(found)
+        return flat.mapped(lambda each: each.reshape(leaf.shape))
 
     def _crossed(self, w: Mapping[str, BallArray]) -> arb:
         """<w, H v>. Raises _Kink."""
