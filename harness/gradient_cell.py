@@ -1,4 +1,4 @@
-"""One method on one sample: its value, its gradients, and what sources printed for the point."""
+"""Judges one method on one sample: its value, its gradients, what sources printed for the point."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from harness import backends, printed, rows, trees
-from harness.backends.numeric import NumericBackend
+from harness import backends, printed, rows
+from harness.answers import compute
 from harness.cases.schema import Expectation
 from harness.compare import Allows, Tolerance, Truth, Verdict, judge
 from harness.diagnose.blame import blame
 from harness.diagnose.signature import signature
-from harness.errors import HarnessError, Unsupported
 from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, unit_roundoff
 from harness.plan import Cell
 from harness.rounding import RoundingTolerance
@@ -23,61 +22,26 @@ from harness.workbench import Workbench, tolerance_of
 
 
 class GradientCell:
-    """Runs a method and judges what comes back."""
+    """Judges the numbers that a method gave, by mode."""
 
-    def __init__(self, cell: Cell, bench: Workbench) -> None:
-        self.cell, self.bench = cell, bench
+    def __init__(self, cell: Cell, bench: Workbench, found: Mapping[str, Gradients]) -> None:
+        self.cell, self.bench, self.found = cell, bench, found
         self.case = bench.cases[cell.case]
         self.subject = bench.subject(cell)
-        self.modes = tuple(mode for mode in bench.request.modes if mode != "train")
 
     def rows(self) -> list[Row]:
-        """The rows of the modes asked for. Raises what the case or the method raises."""
-        found: Gradients | None = None
-        failed: list[Row] = []
-        if "vjp" in self.modes:
-            try:
-                found = self.compute()
-            except Exception as error:
-                if "value" not in self.modes:
-                    raise
-                # A method without this derivative may still have the value.
-                failed = rows.raised(self.cell, ["vjp"], error, self.case)
-        differentiated = found is not None
-        found = found or self.compute(gradient=False)
-        result = self._value_rows(found) if "value" in self.modes else []
-        if differentiated:
-            result += self._derivative_rows(found)
-        modes = [mode for mode in self.modes if mode != "vjp" or differentiated]
-        for expectation in self.subject.point.expect:
-            result.extend(self._expectation_rows(expectation, found, modes))
-        return result + failed
-
-    def compute(self, *, gradient: bool = True, step: float | None = None) -> Gradients:
-        """Run the method on its own copy of the sample, and make sure it left the copy alone.
-
-        `step` runs the numeric method with that fixed step instead. Raises what the case or the
-        method raises, Unsupported for a native function that the case does not have, HarnessError
-        for a method that changes its inputs.
-        """
-        label = self.cell.backend
-        name, _, variant = label.partition(":")
-        native = variant == "native"
-        if native and name not in self.case.code.natives:
-            raise Unsupported(f"the case has no `native_{name}`")
-        sample = self.subject.sample
-        given = trees.cast(sample, sample.dtype)
-        backend = self.bench.backend(label) if step is None else NumericBackend(step=step)
-        found = backend.differentiate(
-            self.case.program,
-            given,
-            gradient=gradient,
-            intermediates=() if native else self.subject.wanted,
-        )
-        changed = _changed(given, sample)
-        if changed:
-            raise HarnessError(f"`{label}` changed its input `{changed}`")
-        return found
+        """The rows of these modes. Raises what a reference raises."""
+        result: list[Row] = []
+        found = self.found
+        if "value" in found:
+            result += self._value_rows(found["value"])
+        if "vjp" in found:
+            result += self._derivative_rows(found["vjp"])
+        numbers = found.get("vjp", found.get("value"))
+        if numbers is not None:
+            for expectation in self.subject.point.expect:
+                result.extend(self._expectation_rows(expectation, numbers, list(found)))
+        return result
 
     def _value_rows(self, found: Gradients) -> list[Row]:
         result = []
@@ -168,7 +132,8 @@ class GradientCell:
         if expectation.step is not None:
             if name != "numeric" or "vjp" not in modes:
                 return
-            found = _with_rounding_alone(self.compute(step=expectation.step), expectation.step)
+            again = compute(self.cell, self.bench, step=expectation.step)
+            found = _with_rounding_alone(again, expectation.step)
             note = f"step {expectation.step:g}"
         for kind, key, numbers in self._expected(expectation):
             mode = "value" if kind == "values" else "vjp"
@@ -273,20 +238,6 @@ def _with_rounding_alone(found: Gradients, step: float) -> Gradients:
     rounding = 2 * unit_roundoff(str(some.dtype)) * largest / step
     errors = {name: np.full(each.shape, rounding) for name, each in found.uncertainty.items()}
     return replace(found, uncertainty=errors)
-
-
-def _changed(given: Sample, sample: Sample) -> str:
-    """The path of the first input or cotangent that is no longer what it was, or ""."""
-    after = _arrays(given)
-    for path, array in _arrays(sample).items():
-        if path not in after or not np.array_equal(after[path], array, equal_nan=True):
-            return path
-    return ""
-
-
-def _arrays(sample: Sample) -> dict[str, Array]:
-    cotangents = {f"cotangent {index}": each for index, each in enumerate(sample.cotangents)}
-    return {**trees.flatten(sample.inputs), **cotangents}
 
 
 def _by_leaf(gradient: Mapping[str, Any], sample: Sample) -> Iterator[tuple[str, Any]]:

@@ -90,6 +90,18 @@ class Gradients:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a method gave no numbers, in the words of a row."""
+
+    status: str
+    detail: str
+
+
+#: What one method says about one cell, by mode.
+Answer: TypeAlias = dict[str, Gradients | Failure]
+
+
+@dataclass(frozen=True)
 class Row:
     """One verdict. `got` and `expected` are the numbers at `worst_index`, as text."""
 

@@ -27,6 +27,10 @@ class Request:
     step: float | None = None
     intermediates: bool = False
 
+    def modes_of(self, cell: Cell) -> tuple[str, ...]:
+        """The modes asked for that apply to a cell."""
+        return tuple(mode for mode in self.modes if (mode == "train") == cell.training)
+
 
 @dataclass(frozen=True)
 class Cell:
