@@ -26,6 +26,7 @@ class AutogradBackend(FrameworkBackend):
 
     name = "autograd"
     module = "autograd"
+    startup = 0.2
     distributions = ("autograd", "numpy")
     install = "python -m pip install 'gradient-harness[autograd]'"
 

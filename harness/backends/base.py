@@ -40,6 +40,8 @@ class Backend:
     install: ClassVar[str] = ""
     #: Compiled variants; `native` exists besides for every case that has a `native_<name>`.
     variants: ClassVar[tuple[str, ...]] = ()
+    #: Seconds that importing the framework takes, roughly: who takes longest is started first.
+    startup: ClassVar[float] = 0.0
     #: Whether the method approximates, and so reports its uncertainty.
     approximate: ClassVar[bool] = False
 
@@ -66,6 +68,9 @@ class Backend:
             except importlib.metadata.PackageNotFoundError:
                 continue
         return found
+
+    def start(self) -> None:
+        """Import the framework, in a process that will serve this backend alone."""
 
     def differentiate(
         self,
@@ -96,6 +101,9 @@ class FrameworkBackend(Backend):
     def xp(self) -> Namespace:
         """The framework's array namespace."""
         raise NotImplementedError
+
+    def start(self) -> None:
+        _ = self.xp
 
     def asarray(self, array: Array) -> Any:
         """A framework array of the same shape and dtype, sharing no memory with `array`."""

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.imports import hidden, silent_stderr
 from harness.model import Array
 from harness.namespace import Namespace, named_result
-from harness.silence import silent_stderr
 
 #: How tensorflow says that it lacks a gradient, a kernel, or what the standard wants of operators.
 _LACKING = (
@@ -91,6 +91,7 @@ class TensorflowBackend(FrameworkBackend):
 
     name = "tensorflow"
     module = "tensorflow"
+    startup = 5.0
     distributions = ("tensorflow", "tensorflow-cpu")
     install = "python -m pip install 'gradient-harness[tensorflow]'"
     variants = ("function", "xla")
@@ -101,6 +102,11 @@ class TensorflowBackend(FrameworkBackend):
         with silent_stderr():
             import tensorflow as tf
         return tf
+
+    def start(self) -> None:
+        # It imports these merely because they are installed: 4.9 s of CPU, and 2.9 s without.
+        with hidden("jax", "pandas", "scipy", "matplotlib", "PIL"):
+            super().start()
 
     @cached_property
     def xp(self) -> Namespace:

@@ -28,6 +28,7 @@ class TorchBackend(FrameworkBackend):
 
     name = "torch"
     module = "torch"
+    startup = 2.0
     distributions = ("torch", "array-api-compat")
     install = "python -m pip install 'gradient-harness[torch]'"
     variants = ("compile",)

@@ -55,8 +55,10 @@ class Outcome:
 def harness(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """`harness("run", "sum_times_z")` runs one command line in the test's folder."""
+    """`harness("run", "sum_times_z")` runs one command line in the test's folder, without workers
+    unless it says `--jobs`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.commands.run.cores", lambda: 0)
 
     def run(*words: str | Path) -> Outcome:
         capsys.readouterr()

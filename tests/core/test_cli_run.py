@@ -39,8 +39,10 @@ def test_good_rows_are_status_0_and_leave_a_report(harness: Run, tmp_path: Path)
     assert set(table["status"]) == {"pass"}
     assert set(table["backend"]) == {"numeric", "manual"}
     assert sorted(each.name for each in (tmp_path / "reports").iterdir()) == [
+        ".results.lock",
         "report.md",
         "results.csv",
+        "results.jsonl",
     ]
 
 
