@@ -151,6 +151,11 @@ def _workers(command: argparse.ArgumentParser) -> None:
         help="worker processes at a time (default: the cores; 0 for none, as a debugger needs)",
     )
     command.add_argument(
+        "--executor",
+        metavar="dask://HOST:PORT",
+        help="a running Dask cluster instead of worker processes of this machine",
+    )
+    command.add_argument(
         "--timeout",
         type=_positive,
         default=600.0,

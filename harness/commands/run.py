@@ -15,6 +15,7 @@ from harness.cases.registry import Entry, find, select
 from harness.cases.sampling import check_points
 from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
+from harness.execution.executors import connect
 from harness.execution.journal import Journal, Keys
 from harness.execution.run import run
 from harness.execution.workers import LocalWorkers, cores
@@ -48,10 +49,11 @@ def execute(options: argparse.Namespace) -> int:
     folder = Path(options.report) if options.report else None
     if folder is not None:
         files.prepare(folder)
+    workers = _workers(options)
     journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
     done: dict[Cell, list[Row]] = {}
     interrupted = False
-    work = run(loaded, request, plan, workers=_workers(options), journal=journal)
+    work = run(loaded, request, plan, workers=workers, journal=journal)
     try:
         for cell, found in terminal.progress(work, plan, enabled=not options.no_progress):
             done[cell] = found  # noqa: PERF403 - an interrupt keeps what there is
@@ -82,6 +84,8 @@ def execute(options: argparse.Namespace) -> int:
 
 def _workers(options: argparse.Namespace) -> Workers | None:
     """Where the cells run; None is this process."""
+    if options.executor:
+        return connect(options.executor)
     jobs = cores() if options.jobs is None else options.jobs
     if not jobs:
         return None

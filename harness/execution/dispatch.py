@@ -33,6 +33,9 @@ class Workers(Protocol):
 
     jobs: int
 
+    def has(self, kind: str) -> bool:
+        """Whether there is a worker for a framework."""
+
     def width(self, kind: str) -> int:
         """How many tasks of a kind (a framework, or the referee) may run at the same time."""
 
@@ -92,7 +95,7 @@ class Dispatcher:
     def _enqueue(self, group: _Group) -> None:
         foreign: dict[str, list[Cell]] = {}
         for cell in group.cells:
-            kind = _kind(cell)
+            kind = self._kind(cell)
             if kind != REFEREE:
                 foreign.setdefault(kind, []).append(cell)
         group.awaited = sum(map(len, foreign.values()))
@@ -100,6 +103,13 @@ class Dispatcher:
             self._push(_Task(kind, group, cells))
         if not foreign:
             self._push(_Task(REFEREE, group, group.cells))
+
+    def _kind(self, cell: Cell) -> str:
+        """The worker that runs a cell's method; the referee says of a framework that it is not
+        installed."""
+        name = cell.backend.partition(":")[0]
+        framework = backends.backend_class(name).module
+        return name if framework and self._workers.has(name) else REFEREE
 
     def _push(self, task: _Task) -> None:
         """Queue a task in the order of the groups; what is tried again comes first."""
@@ -176,13 +186,6 @@ class Dispatcher:
             return [tasks.pack_answer(dict.fromkeys(modes, failure))]
         found = rows.uncompared(cell, modes, failure.status, failure.detail)
         return [rows.declared(found, self._cases[cell.case].declared.known)]
-
-
-def _kind(cell: Cell) -> str:
-    """The worker that runs a cell's method."""
-    name = cell.backend.partition(":")[0]
-    method = backends.backend_class(name)
-    return name if method.module and method.installed() else REFEREE
 
 
 def _groups(plan: Sequence[Cell]) -> Iterator[_Group]:

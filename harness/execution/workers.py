@@ -54,6 +54,10 @@ class LocalWorkers:
         self._idle: dict[str, list[ProcessPool]] = {}
         self._busy: dict[Future[Any], tuple[str, ProcessPool]] = {}
 
+    def has(self, kind: str) -> bool:
+        """Whether the framework is installed."""
+        return backends.backend_class(kind).installed()
+
     def width(self, kind: str) -> int:
         """How many tasks of a kind may run at the same time."""
         return self.jobs if kind == REFEREE else 1
@@ -108,7 +112,7 @@ def _abandon(pool: ProcessPool) -> None:
 
     def end() -> None:
         with suppress(Exception):
-            pool.stop()  # type: ignore[no-untyped-call]
+            pool.stop()
             pool.join()
 
     threading.Thread(target=end, daemon=True).start()

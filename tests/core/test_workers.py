@@ -121,6 +121,9 @@ class Unreliable:
     def __init__(self, lost: Iterator[bool]) -> None:
         self.lost, self.sent, self.closed = lost, 0, False
 
+    def has(self, kind: str) -> bool:
+        return False
+
     def width(self, kind: str) -> int:
         return 1
 
