@@ -1,8 +1,9 @@
-"""`harness.check`: the whole harness for two Python functions, without a YAML file."""
+"""The harness without its command line: `check` for two functions, `run` for cases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,18 @@ import numpy as np
 
 from harness import trees
 from harness.backends import parse_label
-from harness.cases.case import Case
+from harness.cases.case import Case, load
 from harness.cases.document import Document
+from harness.cases.registry import find, select
 from harness.cases.schema import CaseFile, Tolerance
 from harness.engine import Engine
 from harness.errors import GradientMismatch, UsageError, did_you_mean
+from harness.execution.dispatch import Workers
+from harness.execution.executors import ExecutorWorkers
+from harness.execution.run import run as execute
+from harness.execution.workers import LocalWorkers, cores
 from harness.model import DTYPES, GOOD, Row, Status
-from harness.plan import Cell, Request, labels
+from harness.plan import Cell, Request, cells, labels
 from harness.report.message import explain
 from harness.source import Code
 from harness.staging import program_of
@@ -125,6 +131,40 @@ def check(
         # No command repeats a check of two functions in memory: the call itself does.
         raise GradientMismatch("\n".join(explain(row) for row in bad))
     return report
+
+
+def run(
+    *patterns: str,
+    cases: str | Path | Sequence[str | Path] = (),
+    tags: Sequence[str] = (),
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    timeout: float = 600.0,
+    **options: Any,
+) -> Report:
+    """What `harness run` does, as a report: every method on every case that matches.
+
+    `patterns` are names or globs of cases (default: those of the folders in `cases`, or all);
+    `options` are the fields of `harness.plan.Request` (`backends`, `dtypes`, `modes`, `points`,
+    `sizes`, `draws`, `seed`, ...). `executor` is any `concurrent.futures.Executor` to run the tasks
+    on, `jobs` at a time; without one, worker processes of this machine do it, and `jobs=0` means
+    this process. `timeout` is in seconds.
+
+    Nothing is raised for a row that is not good. Raises HarnessError for a bad case or an unknown
+    name.
+    """
+    folders = [cases] if isinstance(cases, str | Path) else cases
+    loaded = [load(entry.file) for entry in select(find(folders), patterns, tags)]
+    request = Request(**options)
+    plan = cells(loaded, request)
+    jobs = cores() if jobs is None else jobs
+    workers: Workers | None = None
+    if executor is not None:
+        workers = ExecutorWorkers(executor, jobs)
+    elif jobs:
+        workers = LocalWorkers(jobs, timeout=timeout)
+    found = dict(execute(loaded, request, plan, workers=workers))
+    return Report(tuple(row for cell in plan for row in found[cell]))
 
 
 def _common_dtype(arrays: dict[str, Any]) -> str:

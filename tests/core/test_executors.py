@@ -18,11 +18,7 @@ import psutil
 import pytest
 from builders import write_case
 
-from harness.cases.case import Case, load
-from harness.engine import Engine
-from harness.execution.executors import ExecutorWorkers
-from harness.execution.run import run
-from harness.plan import Request, cells
+import harness
 
 Run = Callable[..., Any]
 
@@ -46,16 +42,23 @@ def table(folder: Path) -> str:
     return str(pd.read_csv(folder / "results.csv").drop(columns="seconds").to_csv())
 
 
-def test_any_executor_will_do(case: Callable[..., Case]) -> None:
-    made = case(PYTHON, YAML)
-    request = Request(backends=("manual", "numeric"))
-    plan = cells([made], request)
+@pytest.mark.parametrize("workers", ["executor", "processes", "none"])
+def test_the_library_runs_cases_wherever_it_is_told_to(tmp_path: Path, workers: str) -> None:
+    write_case(tmp_path, PYTHON, YAML, "right")
+    write_case(tmp_path, PYTHON.replace("y * dy", "y + dy"), YAML, "wrong")
     with ThreadPoolExecutor(2) as executor:
-        found = dict(run([made], request, plan, workers=ExecutorWorkers(executor, 2)))
-    expected = dict(Engine([made], request).run(plan))
-    assert {cell: [row.status for row in rows] for cell, rows in found.items()} == {
-        cell: [row.status for row in rows] for cell, rows in expected.items()
-    }
+        options = {"executor": {"executor": executor, "jobs": 2}, "none": {"jobs": 0}}
+        report = harness.run(
+            cases=tmp_path, backends=("manual", "numeric"), draws=2, **options.get(workers, {})
+        )
+    assert not report.ok
+    assert {(row.case, row.backend) for row in report.failures} == {("wrong", "manual")}
+    assert len({(row.case, row.point, row.backend) for row in report.rows}) == 8
+
+
+def test_a_pattern_that_fits_nothing_is_refused() -> None:
+    with pytest.raises(harness.HarnessError, match="no case"):
+        harness.run("nothing_like_it")
 
 
 def test_an_address_that_is_none_is_refused(harness: Run) -> None:
@@ -114,7 +117,6 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_rows(
 ) -> None:
     for number in range(20):
         write_case(tmp_path / "own", PYTHON, YAML, f"case{number}")
-    assert load(tmp_path / "own" / "case3.yaml").name == "case3"
     assert harness(*OWN, "--report", "alone").status == 0
     address, workers = cluster
     journal = tmp_path / "reports" / "results.jsonl"
