@@ -138,18 +138,16 @@ class Lifted:
         return -self._one_sided(directions, -1)[0], above
 
     def _one_sided(self, directions: Mapping[str, Array], sign: int) -> tuple[arb, bool]:
-        moved = referee.with_order_raising(lambda order: self._with_slope(directions, sign, order))
-        found = self.slope(moved.trace)
+        def side(order: int) -> tuple[arb, bool]:
+            moved = self.moved(directions, sign, order)
+            return self.slope(moved.trace), moved.limit
+
+        found, limit = referee.with_order_raising(side)
         if found.is_nan():
             return self._limit(directions, sign), True
         if not found.is_finite() and not found.rad().is_zero():
             raise Undecided("an unbounded ball; raise the precision")
-        return found, moved.limit
-
-    def _with_slope(self, directions: Mapping[str, Array], sign: int, order: int) -> Moved:
-        moved = self.moved(directions, sign, order)
-        self.slope(moved.trace)  # raises OrderExhausted
-        return moved
+        return found, limit
 
     def _limit(self, directions: Mapping[str, Array], sign: int) -> arb:
         """The derivative a tiny step h along the directions, as h goes to 0: NaN where `forward`
@@ -229,8 +227,14 @@ def as_balls(value: Any) -> BallArray:
 
 
 def inner(balls: BallArray, direction: Array) -> arb:
-    """<balls, direction>."""
-    return total([balls * referee.lift_direction(direction)])
+    """<balls, direction>; the two have one shape."""
+    pairs = (
+        balls.series.parts[0].ravel(),
+        referee.lift_direction(direction).series.parts[0].ravel(),
+    )
+    # Without an array of products it takes two thirds of the time.
+    found: arb = arb(0) + np.dot(*pairs)
+    return found
 
 
 def total(arrays: Iterable[BallArray]) -> arb:

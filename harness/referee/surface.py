@@ -54,7 +54,8 @@ def lift_along(array: Any, direction: Any, order: int = 1) -> BallArray:
     if order < 1:
         raise ValueError(f"order {order}: a series along a direction needs at least 1")
     first, second = x.series.parts[0], v.series.parts[0]
-    degree = np.where(zero_mask(second), 0, 1)
+    still = direction == 0 if isinstance(direction, np.ndarray) else zero_mask(second)
+    degree = np.where(still, 0, 1)
     parts = (first, second, *[full(ZERO, x.shape)] * (order - 1))
     return BallArray(Taylor(parts, order, degree), x.dtype)
 
