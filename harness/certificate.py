@@ -43,7 +43,7 @@ State = Literal["verified", "close", "wrong", "kink", "undecided"]
 
 #: Digits to which a backward has to be verified; the precision is raised until it is.
 DIGITS = 30.0
-NO_BALL = "`backward` has no finite ball, perhaps for want of precision"
+TOO_WIDE = "the balls of `backward` are too wide to judge"
 #: Digits of agreement beyond which a difference may be the rounding of a literal to float64.
 CLOSE = 14.7
 
@@ -78,11 +78,13 @@ class Numbers(Mapping[str, Array]):
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was proved about a backward at one sample. Plain data.
+    """What was proved about a backward at one sample. Plain data, once it is pickled; until then
+    its numbers are read from balls as they are asked for.
 
     state:         `verified` to `digits`; `close`: not the exact formula, yet the same to `digits`
                    of them, as where a constant is written as a rounded decimal; `wrong`; `kink`:
-                   no derivative along the direction; `undecided`: for `reason`.
+                   no derivative along the direction; `undecided`.
+    reason:        why it is undecided, or `wrong` without a number that differs.
     values:        output or intermediate -> float64 midpoints of certified balls.
     gradients:     leaf path or intermediate -> float64 midpoints of what `backward` says, in balls;
                    certified truth where the state is `verified`.
@@ -165,7 +167,7 @@ def _at_order(lifted: Lifted, bits: int, wanted: Sequence[str], order: int) -> C
     elif state == "undecided":
         undefined = lifted.undefined(ahead.trace)
         state = "wrong" if undefined else state
-        reason = "`backward` is not finite where the derivative is" if undefined else NO_BALL
+        reason = "`backward` is not finite where the derivative is" if undefined else TOO_WIDE
     wrong: list[str] = []
     right: list[str] = []
     if state in ("wrong", "close"):

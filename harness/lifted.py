@@ -213,6 +213,8 @@ class Lifted:
 def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
     """What `backward` returned for the differentiable leaves, by path: a dict by input name, or the
     gradients in the order of the inputs. A missing one is left out."""
+    if returned is None:
+        return {}
     names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
     if not isinstance(returned, Mapping):
         items = returned if isinstance(returned, tuple | list) else [returned]

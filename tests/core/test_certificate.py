@@ -14,6 +14,7 @@ from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.certificate import along_axes, certify
+from harness.diagnose.inquest import inquire
 from harness.engine import Engine
 from harness.model import Row, Status
 from harness.plan import Request, cells
@@ -321,6 +322,16 @@ def backward(xp, df, x, r):
 """
     assert certified(text, x=np.array(2.0)).state == "verified"
     assert certified(text, x=np.array(-2.0)).state == "undecided"
+
+
+def test_a_backward_that_returns_nothing_is_wrong_about_everything() -> None:
+    text = CHAIN.replace('return {"x": dx, "y": dy}', "return None")
+    program = program_from(text)
+    sample = sample_for(program, dict(POINT))
+    assert certify(program, sample).reason == "`backward` returned no gradient for `x`"
+    found = inquire(program, sample)
+    assert set(found.wrong) == {"x", "y"}
+    assert found.locals == {"dx": True, "dy": True}
 
 
 def test_the_numbers_of_a_certificate_travel_as_plain_arrays() -> None:
