@@ -62,6 +62,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         [
             "harness.diagnose*",
             "harness.errors",
+            "harness.lifted",
             "harness.model",
             "harness.referee*",
             "harness.source",
@@ -70,8 +71,30 @@ LAYERS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        "harness.certificate",
+        "harness.lifted",
         ["harness.errors", "harness.model", "harness.referee*", "harness.staging", "harness.trees"],
+    ),
+    (
+        "harness.sides",
+        [
+            "harness.errors",
+            "harness.lifted",
+            "harness.model",
+            "harness.referee*",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
+    (
+        "harness.certificate",
+        [
+            "harness.errors",
+            "harness.lifted",
+            "harness.model",
+            "harness.referee*",
+            "harness.sides",
+            "harness.staging",
+        ],
     ),
     (
         "harness.rounded*",
