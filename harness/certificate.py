@@ -26,18 +26,7 @@ from harness.errors import Unsupported
 from harness.lifted import BITS, MOST_BITS, Lifted, inner
 from harness.model import Array, Sample
 from harness.referee import BallArray, OrderExhausted, Undecided
-from harness.sides import AXES, Sides, along_axes
 from harness.staging import Program
-
-__all__ = [
-    "AXES",
-    "DIGITS",
-    "Certificate",
-    "Sides",
-    "along_axes",
-    "certified_values",
-    "certify",
-]
 
 State = Literal["verified", "close", "wrong", "kink", "undecided"]
 

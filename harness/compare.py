@@ -7,6 +7,7 @@ NaN.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -31,6 +32,8 @@ class Truth:
     `value` is float64. `uncertainty` bounds its absolute error elementwise; `sampled` lists the
     flat indices of the elements that are known, None for all of them. `sides` are the derivatives
     from below and from above where some element has a kink; anything between them is valid there.
+    `slopes` are the derivatives along a few directions of a large array: directions of shape
+    (k, *array), what <gradient, direction> is, and bounds of how far that is from the truth.
     """
 
     value: Array
@@ -38,6 +41,7 @@ class Truth:
     uncertainty: Array | None = None
     sampled: Array | None = None
     sides: tuple[Array, Array] | None = None
+    slopes: tuple[Array, Array, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,16 @@ def judge(
     if indices.size == 0:
         return Verdict(Status.PASS, 0.0, 0.0, 0.0, dtype_digits(dtype), 0.0)
     verdict = _measure(got_flat, want_flat, allowed_flat, indices, expected.shape, dtype)
+    if truth.slopes is not None and sampled is None:
+        along = _along(got.astype(np.float64), truth.slopes, tolerance, dtype)
+        # A pass is a pass of both; else the one that is further off says why.
+        verdict = max(along, verdict, key=lambda each: each.error_over_tolerance)
     if truth.sides is not None and verdict.status == Status.PASS:
         return _at_a_kink(verdict, got.astype(np.float64), truth)
     if truth.sampled is not None:
         note = f"judged at {indices.size} of {expected.size} elements"
+        if truth.slopes is not None and sampled is None:
+            note += f" and along {len(truth.slopes[0])} random directions"
         verdict = replace(verdict, detail="; ".join(filter(None, (verdict.detail, note))))
     if verdict.status == Status.PASS and _knows_too_little(truth, indices, dtype):
         text = f"the reference ({truth.source}) knows less than a quarter of the digits"
@@ -172,6 +182,40 @@ def _at_a_kink(verdict: Verdict, got: Array, truth: Truth) -> Verdict:
         if np.all((np.abs(got - choice) <= slack)[kinked])
     )
     return replace(verdict, status=Status.KINK, detail=f"kink: {next(agreeing, 'between')}")
+
+
+def _along(
+    got: Array, slopes: tuple[Array, Array, Array], tolerance: Allows, dtype: str
+) -> Verdict:
+    """The worst of <got, v> against the derivatives along some directions v.
+
+    Each element may be off by its tolerance; of many, independent errors add up like a random walk,
+    which has not gone eight standard deviations.
+    """
+    elements = tolerance.array(got, dtype)
+    worst = Verdict(Status.PASS, 0.0, 0.0, digits=dtype_digits(dtype), error_over_tolerance=0.0)
+    for index, (direction, slope, radius) in enumerate(zip(*slopes, strict=True)):
+        terms = (got * direction).ravel()
+        if not np.all(np.isfinite(terms)):
+            return Verdict(Status.FAIL, error_over_tolerance=np.inf, detail="not finite")
+        walk = 8 * float(np.linalg.norm((elements * direction).ravel()))
+        half_units = 2.0**-53 * float(np.sum(np.abs(terms)))
+        claim, size = math.fsum(terms), float(np.linalg.norm(terms))
+        error, allowed = abs(claim - float(slope)), walk + half_units + float(radius)
+        if error > worst.error_over_tolerance * allowed:
+            half = error <= 10 ** (-dtype_digits(dtype) / 2) * size
+            status = Status.IMPRECISE if half else Status.FAIL
+            worst = Verdict(
+                Status.PASS if error <= allowed else status,
+                error,
+                error / size if size else np.inf,
+                digits=float(np.clip(-np.log10(error / size), 0, dtype_digits(dtype))),
+                error_over_tolerance=error / allowed if allowed else np.inf,
+                got=repr(claim),
+                expected=repr(float(slope)),
+                detail=f"along random direction {index}",
+            )
+    return worst
 
 
 def _knows_too_little(truth: Truth, indices: Array, dtype: str) -> bool:

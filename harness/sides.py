@@ -70,9 +70,7 @@ def along_axes(program: Program, sample: Sample, name: str) -> Sides | None:
 
     Up to AXES elements, a pass or two for each; None beyond, and where balls cannot follow.
     """
-    shape = sample.intermediates.get(name)
-    if shape is None:
-        shape = trees.flatten(sample.inputs)[name].shape
+    shape = trees.shape_of(sample, name)
     if math.prod(shape) > AXES:
         return None
     return _sides(program, sample, name, np.arange(math.prod(shape)).reshape(shape))

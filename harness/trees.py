@@ -89,3 +89,11 @@ def cast(sample: Sample, dtype: str) -> Sample:
         inputs=dict(map_with_path(convert, sample.inputs)),
         cotangents=tuple(cotangent.astype(dtype) for cotangent in sample.cotangents),
     )
+
+
+def shape_of(sample: Sample, name: str) -> tuple[int, ...]:
+    """The shape of a leaf, by path, or of an intermediate."""
+    if name in sample.intermediates:
+        return sample.intermediates[name]
+    shape: tuple[int, ...] = flatten(sample.inputs)[name].shape
+    return shape

@@ -31,7 +31,8 @@ def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
     is to judge by."""
     unable = Certificate("undecided", reason="balls cannot follow")
     monkeypatch.setattr(evidence, "certify", lambda *_: unable)
-    monkeypatch.setattr(evidence, "along_axes", lambda *_: None)
+    for name in ("along_axes", "sampled_axes"):
+        monkeypatch.setattr(evidence, name, lambda *_: None)
     monkeypatch.setattr("harness.evidence.certified_values", lambda *_: {})
 
 

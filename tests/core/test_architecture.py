@@ -122,6 +122,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.backends.numeric",
             "harness.compare",
             "harness.model",
+            "harness.sides",
             "harness.staging",
             "harness.trees",
         ],

@@ -13,11 +13,12 @@ from harness import certificate
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.certificate import along_axes, certify
+from harness.certificate import certify
 from harness.diagnose.inquest import inquire
 from harness.engine import Engine
 from harness.model import Row, Status
 from harness.plan import Request, cells
+from harness.sides import along_axes
 
 MakeCase = Callable[..., Case]
 SMOOTH = sorted(
