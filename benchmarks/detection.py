@@ -32,8 +32,9 @@ from harness.cases import registry
 from harness.cases.case import Case, load
 from harness.cases.sampling import draw_sample
 from harness.certificate import certify
-from harness.diagnose.blame import suspects
+from harness.diagnose.blame import ranked, suspects
 from harness.diagnose.inquest import inquire
+from harness.diagnose.repair import repairs
 from harness.engine import Engine
 from harness.model import GOOD, Gradients, Row, Sample, Status
 from harness.plan import Cell, Request
@@ -235,14 +236,19 @@ class Bench:
     def place(self, case: Case, mutant: Mutant, sample: Sample, kind: str) -> None:
         """Whether the line that is blamed is the mutated one."""
         code = mutant.code(case)
-        findings = inquire(mutant.program(case), sample, code.file)
-        lines = list(dict.fromkeys(each.step.line for each in suspects(code, findings)))
+        program = mutant.program(case)
+        findings = inquire(program, sample, code.file)
+        found = suspects(code, findings)
+        mended = repairs(code, program, sample, found)
+        lines = [each.step.line for each in ranked(found, mended)]
         places = self.score.places
         places[f"{kind}"] += 1
         if not lines:
             places[f"{kind} nothing"] += 1
         places[f"{kind} first"] += lines[:1] == [mutant.line]
         places[f"{kind} three"] += mutant.line in lines[:3]
+        places[f"{kind} mended"] += bool(mended)
+        places[f"{kind} amiss"] += bool(mended) and mutant.line not in mended
         if kind == "live" and lines[:1] != [mutant.line]:
             self.score.misplaced.append(
                 f"{case.name}:{mutant.line}: {mutant.source}  ({mutant.operator}; blamed "
@@ -299,7 +305,8 @@ def report(score: Score, sizes: Iterable[float]) -> None:
             f"faulty line, of {count} faults that {what}: first {places[f'{name} first']} "
             f"({places[f'{name} first'] / max(count, 1):.1%}), among three "
             f"{places[f'{name} three']} ({places[f'{name} three'] / max(count, 1):.1%}), "
-            f"nothing named {places[f'{name} nothing']}"
+            f"nothing named {places[f'{name} nothing']}, a repair told {places[f'{name} mended']} "
+            f"(of other lines only: {places[f'{name} amiss']})"
         )
     print("mutants: " + ", ".join(f"{count} {name}" for name, count in score.kinds.items()))
     print("seconds: " + ", ".join(f"{name} {each:.0f}" for name, each in score.seconds.items()))

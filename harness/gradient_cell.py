@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from harness import backends, printed, rows, trees
 from harness.backends.numeric import NumericBackend
 from harness.cases.schema import Expectation
 from harness.compare import Allows, Tolerance, Truth, Verdict, judge
-from harness.diagnose.blame import blame
+from harness.diagnose.blame import blame, suspects
+from harness.diagnose.inquest import Findings, inquire
+from harness.diagnose.repair import repairs
 from harness.diagnose.signature import signature
 from harness.errors import HarnessError, Unsupported
 from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, unit_roundoff
@@ -68,12 +71,17 @@ class GradientCell:
         sample = self.subject.sample
         given = trees.cast(sample, sample.dtype)
         backend = self.bench.backend(label) if step is None else NumericBackend(step=step)
-        found = backend.differentiate(
-            self.case.program,
-            given,
-            gradient=gradient,
-            intermediates=() if native else self.subject.wanted,
-        )
+        try:
+            found = backend.differentiate(
+                self.case.program,
+                given,
+                gradient=gradient,
+                intermediates=() if native else self.subject.wanted,
+            )
+        except Exception as error:
+            if label == "manual" and gradient:
+                error.add_note(self._blamed)
+            raise
         changed = _changed(given, sample)
         if changed:
             raise HarnessError(f"`{label}` changed its input `{changed}`")
@@ -140,7 +148,7 @@ class GradientCell:
             "kink": "no derivative exists along a random direction",
             "undecided": certificate.reason,
         }[certificate.state]
-        note = self._blame() if certificate.state == "wrong" else ""
+        note = self._blamed if certificate.state == "wrong" else ""
         verdict = Verdict(status, digits=digits, detail=detail)
         return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, "certified", found, note)
 
@@ -149,13 +157,32 @@ class GradientCell:
         if verdict.status not in (Status.FAIL, Status.IMPRECISE) or got is None:
             return ""
         looks = signature(got, truth.value)
-        is_wrong = name in self.subject.evidence.certificate.wrong
-        blamed = self._blame() if self.cell.backend == "manual" and is_wrong else ""
+        blamed = self._blamed if self._at_fault(name) else ""
         return "; ".join(filter(None, (f"looks like: {looks}" if looks else "", blamed)))
 
-    def _blame(self) -> str:
-        """The line of a backward that is proved wrong."""
-        return blame(self.case.code, self.subject.evidence.findings)
+    def _at_fault(self, name: str) -> bool:
+        """Whether the backward as a formula is wrong about `name`; a wrong shape has no certificate
+        to say so."""
+        certificate = self.subject.evidence.certificate
+        if self.cell.backend != "manual" or certificate.state not in ("wrong", "undecided"):
+            return False
+        return name in certificate.wrong or name in self._findings.wrong
+
+    @cached_property
+    def _findings(self) -> Findings:
+        """What is still right in a backward that is wrong."""
+        return inquire(self.case.program, self.subject.evidence.sample, self.case.code.file)
+
+    @cached_property
+    def _blamed(self) -> str:
+        """The line of a backward that is wrong, and what it should be."""
+        code, findings = self.case.code, self._findings
+        found = suspects(code, findings)
+        mended = repairs(code, self.case.program, self.subject.evidence.sample, found)
+        # Where it raises, the line is known; what is worth saying is why, or which one is to blame.
+        if findings.line is not None and not (mended or findings.wrong):
+            return ""
+        return blame(code, findings, mended)
 
     def _expectation_rows(
         self, expectation: Expectation, found: Gradients, modes: Sequence[str]

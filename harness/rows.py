@@ -82,7 +82,8 @@ def describe(error: BaseException, case: Case) -> str:
     if line is None:
         return message
     source = case.code.text.split("\n")[line - 1].strip()
-    return f"{case.code.file}:{line}: `{source}`: {message}"
+    notes = filter(None, getattr(error, "__notes__", ()))
+    return "; ".join([f"{case.code.file}:{line}: `{source}`: {message}", *notes])
 
 
 def declared(rows: Sequence[Row], gaps: Sequence[Gap]) -> list[Row]:
