@@ -159,6 +159,9 @@ def _swapped(node: ast.expr, _text: str, _: Scope, _place: bool) -> Iterator[str
         turned = copy(node)
         turned.left, turned.right = node.right, node.left
         yield ast.unparse(turned)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+        sign = "*" if isinstance(node.op, ast.Div) else "/"
+        yield f"({ast.unparse(node.left)}) {sign} ({ast.unparse(node.right)})"
 
 
 def _function(node: ast.expr, _text: str, _: Scope, _place: bool) -> Iterator[str]:
