@@ -24,7 +24,6 @@ from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
 from harness.certificate import Certificate, certified_values, certify
 from harness.compare import Tolerance, Truth, judge
-from harness.diagnose.inquest import Findings, inquire
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Status, unit_roundoff
 from harness.rounding import Deviation, deviation
@@ -96,11 +95,6 @@ class Evidence:
             return certify(self.program, self.sample, self._values)
         except Exception as error:  # the case's own code may raise anything
             return Certificate("undecided", reason=f"{type(error).__name__}: {error}")
-
-    @cached_property
-    def findings(self) -> Findings:
-        """What is still right in a backward that is proved wrong."""
-        return inquire(self.program, self.sample)
 
     def value(self, name: str) -> Truth:
         """The reference of an output or a wanted intermediate."""

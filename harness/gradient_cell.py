@@ -13,7 +13,6 @@ from harness import backends, printed, rows
 from harness.answers import compute
 from harness.cases.schema import Expectation
 from harness.compare import Allows, Tolerance, Truth, Verdict, judge
-from harness.diagnose.blame import blame
 from harness.diagnose.signature import signature
 from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, unit_roundoff
 from harness.plan import Cell
@@ -100,11 +99,11 @@ class GradientCell:
             "verified": f"verified {_how_far(certificate.digits)}",
             "close": f"the same {_how_far(certificate.digits)} and then proved different, as a "
             "rounded constant makes it",
-            "wrong": f"proved wrong: {wrong}",
+            "wrong": "; ".join(filter(None, (f"proved wrong: {wrong}", certificate.reason))),
             "kink": "no derivative exists along a random direction",
             "undecided": certificate.reason,
         }[certificate.state]
-        note = self._blame() if certificate.state == "wrong" else ""
+        note = self.subject.accusation.text if certificate.state == "wrong" else ""
         verdict = Verdict(status, digits=digits, detail=detail)
         return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, "certified", found, note)
 
@@ -113,13 +112,16 @@ class GradientCell:
         if verdict.status not in (Status.FAIL, Status.IMPRECISE) or got is None:
             return ""
         looks = signature(got, truth.value)
-        is_wrong = name in self.subject.evidence.certificate.wrong
-        blamed = self._blame() if self.cell.backend == "manual" and is_wrong else ""
+        blamed = self.subject.accusation.text if self._at_fault(name) else ""
         return "; ".join(filter(None, (f"looks like: {looks}" if looks else "", blamed)))
 
-    def _blame(self) -> str:
-        """The line of a backward that is proved wrong."""
-        return blame(self.case.code, self.subject.evidence.findings)
+    def _at_fault(self, name: str) -> bool:
+        """Whether the backward as a formula is wrong about `name`; a wrong shape has no certificate
+        to say so."""
+        certificate = self.subject.evidence.certificate
+        if self.cell.backend != "manual" or certificate.state not in ("wrong", "undecided"):
+            return False
+        return name in certificate.wrong or name in self.subject.accusation.findings.wrong
 
     def _expectation_rows(
         self, expectation: Expectation, found: Gradients, modes: Sequence[str]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from harness import rows
 from harness.answers import failure
 from harness.gradient_cell import GradientCell
-from harness.model import Answer, Failure, Gradients, Row
+from harness.model import Answer, Failure, Gradients, Row, Status
 from harness.plan import Cell
 from harness.training_cell import TrainingCell
 from harness.workbench import Workbench
@@ -27,5 +29,10 @@ def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
         except Exception as error:  # a reference runs the case's code, which may raise anything
             failed = dict.fromkeys(given, failure(error, cell, bench))
     for mode, each in failed.items():
-        found += rows.uncompared(cell, [mode], each.status, each.detail)
+        blamed = ""
+        if cell.backend == "manual" and mode == "vjp" and each.status == Status.ERROR:
+            with contextlib.suppress(Exception):  # a sample that cannot be drawn has none
+                blamed = bench.subject(cell).accusation.text
+        detail = "; ".join(filter(None, (each.detail, blamed)))
+        found += rows.uncompared(cell, [mode], each.status, detail)
     return rows.declared(found, case.declared.known)

@@ -13,6 +13,7 @@ from harness.cases.case import Case
 from harness.cases.sampling import draw_sample, printed_spread
 from harness.cases.schema import Point
 from harness.compare import Tolerance
+from harness.diagnose.accusation import Accusation
 from harness.evidence import Evidence
 from harness.model import Array, Sample
 from harness.plan import Cell, Request
@@ -52,6 +53,11 @@ class Subject:
             for name in self.sample.intermediates
             if name in named or self._request.intermediates
         )
+
+    @cached_property
+    def accusation(self) -> Accusation:
+        """What is to be said of a wrong backward."""
+        return Accusation(self._case.code, self._case.program, self.evidence.sample)
 
     @cached_property
     def evidence(self) -> Evidence:

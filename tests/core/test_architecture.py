@@ -58,6 +58,18 @@ LAYERS: list[tuple[str, list[str]]] = [
     ),
     ("harness.referee*", ["harness.errors", "harness.namespace", "harness.referee*"]),
     (
+        "harness.diagnose.repair",
+        [
+            "harness.backends.manual",
+            "harness.certificate",
+            "harness.diagnose*",
+            "harness.model",
+            "harness.source",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
+    (
         "harness.diagnose*",
         [
             "harness.diagnose*",
@@ -117,7 +129,6 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.certificate",
             "harness.errors",
             "harness.rounding",
-            "harness.diagnose.inquest",
             "harness.backends.manual",
             "harness.backends.numeric",
             "harness.compare",
