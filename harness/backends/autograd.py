@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
-from harness.model import Array
+from harness.errors import Unsupported
+from harness.model import Array, Gradients
 from harness.namespace import Namespace, named_result
 
 
@@ -37,6 +38,8 @@ class AutogradBackend(FrameworkBackend):
         return Namespace("autograd", anp, {**_main(anp), **_constant(), "linalg": linalg})
 
     def asarray(self, array: Array) -> Any:
+        if array.dtype.name == "bfloat16":
+            raise Unsupported("autograd: no bfloat16: numpy has none, and autograd takes no other")
         return np.array(array)
 
     def to_numpy(self, array: Any) -> Array:
@@ -65,21 +68,29 @@ class AutogradBackend(FrameworkBackend):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Output seems independent of input")  # then zeros
             pullback, _ = make_vjp(primal, list(variables))
-            results = pullback(tuple(cotangents))
-        return outputs, [_as(each, of) for each, of in zip(results, variables, strict=True)]
+            results = [np.asarray(each) for each in pullback(tuple(cotangents))]
+        # Autograd's VJPs of `where`, `maximum`, `max` and others multiply by float64 arrays of their
+        # own, which promotes a narrower cotangent; a dtype of another kind is no promotion.
+        for place, (gradient, variable) in enumerate(zip(results, variables, strict=True)):
+            if gradient.dtype.kind == "f" and gradient.dtype != variable.dtype:
+                self._promoted = gradient.dtype.name
+                results[place] = gradient.astype(variable.dtype)
+        return outputs, results
+
+    def differentiate(self, *arguments: Any, **options: Any) -> Gradients:
+        """As in the base class; `detail` says where autograd left the dtype of the sample."""
+        self._promoted = ""
+        found = super().differentiate(*arguments, **options)
+        if self._promoted:
+            found.detail = f"autograd promoted gradients to {self._promoted}; cast back"
+        return found
 
     def unsupported(self, error: Exception) -> bool:
         # A box is not a whole array: it has no `mT` and no `//`, and no `float()` of it is known.
         return isinstance(error, NotImplementedError) or (
-            isinstance(error, AttributeError | TypeError) and "'ArrayBox'" in str(error)
+            isinstance(error, AttributeError | TypeError)
+            and ("'ArrayBox'" in str(error) or "unsupported in linalg" in str(error))
         )
-
-
-def _as(gradient: Any, variable: Any) -> Any:
-    """The gradient in the variable's dtype: autograd's VJPs of `where`, `maximum`, `max` and
-    others multiply by float64 arrays of their own, which promotes a float32 cotangent."""
-    gradient = np.asarray(gradient)
-    return gradient.astype(variable.dtype) if gradient.dtype.kind == "f" else gradient
 
 
 def _constant() -> dict[str, Any]:

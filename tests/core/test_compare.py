@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.compare import DEFAULT_RTOL, Tolerance, Truth, Verdict, judge
-from harness.model import DTYPES, Status, dtype_digits, unit_roundoff
+from harness.dtypes import DTYPES, FORMATS, convert, dtype_digits, numpy_dtype, unit_roundoff
+from harness.model import Status
 
 DTYPE = st.sampled_from(DTYPES)
 SHAPES = st.sampled_from([(), (1,), (7,), (3, 4), (2, 1, 3)])
