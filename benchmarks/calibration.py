@@ -444,7 +444,9 @@ def extra_sample(name: str, program: Program, inputs: Inputs, dtype: str, draw: 
     rng = rng_for(0, name, str(draw))
     arrays = {key: convert(np.asarray(each), dtype) for key, each in inputs(rng).items()}
     trace = program.forward(NUMPY, arrays)
-    cotangents = tuple(convert(np.asarray(rng.normal(size=np.shape(each))), dtype) for each in trace.outputs)
+    cotangents = tuple(
+        convert(np.asarray(rng.normal(size=np.shape(each))), dtype) for each in trace.outputs
+    )
     arrays = {key: arrays[key] for key in program.forward_code.parameters}
     return Sample(name, f"draw{draw}", "default", dtype, arrays, tuple(arrays), cotangents)
 

@@ -72,9 +72,9 @@ def check(
     `forward(xp, ...)` and `backward(xp, cotangents..., names...)` follow the contract of a case
     file; `inputs` gives the arrays (or nested dicts, lists and tuples of arrays and floats) by the
     names of `forward`'s parameters. Floating arrays are differentiated, others are data. The
-    cotangent is random with a fixed seed. `dtype` is that of the floating inputs, or
-    float64 where they differ. Without `backends`, every installed one is run, and one that cannot do the function is
-    reported without being held against it.
+    cotangent is random with a fixed seed. `dtype` is that of the floating inputs, or float64 where
+    they differ. Without `backends`, every installed one is run, and one that cannot do the function
+    is reported without being held against it.
 
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
@@ -129,8 +129,8 @@ def check(
 
 
 def _common_dtype(arrays: dict[str, Any]) -> str:
-    """That of every floating leaf, or float64. Raises UsageError if none is floating, since nothing would
-    be compared."""
+    """That of every floating leaf, or float64. Raises UsageError if none is floating, since nothing
+    would be compared."""
     kinds = {str(leaf.dtype) for leaf in trees.flatten(arrays).values() if is_floating(leaf.dtype)}
     if not kinds:
         raise UsageError(

@@ -207,9 +207,11 @@ def _measure(
     dtype: str,
 ) -> Verdict:
     with np.errstate(all="ignore"):
-        # An infinity is right where a number within the tolerance rounds to it.
-        reached = np.sign(got) * expected + allowed >= FORMATS[dtype].overflow
-        beyond = np.isinf(got) & np.isfinite(expected) & reached
+        # Infinity is right where a number within the tolerance rounds to it; a tolerance that holds
+        # every number is none for that.
+        size = np.abs(expected)
+        reached = size + np.minimum(allowed, size / 2) >= FORMATS[dtype].overflow
+        beyond = np.isinf(got) & np.isfinite(expected) & reached & (got * expected > 0)
         same_infinity = np.isinf(expected) & (got == expected)
         error = np.where(same_infinity | beyond, 0.0, np.abs(got - expected))
         relative = np.where(error == 0, 0.0, error / np.abs(expected))

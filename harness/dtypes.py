@@ -62,7 +62,7 @@ class Format:
 
     @property
     def overflow(self) -> float:
-        """The smallest magnitude that rounds to infinity; infinite for float64, which carries it."""
+        """The smallest magnitude that rounds to infinity; infinite for float64, our carrier."""
         return (2.0 - self.unit) * 2.0**self.highest
 
     @property
@@ -121,7 +121,7 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
     import numpy as np
 
     if dtype == "bfloat16":
-        import ml_dtypes  # registers the name
+        import ml_dtypes  # noqa: F401  (it registers the name)
 
     return np.dtype(dtype)
 

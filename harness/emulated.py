@@ -1,10 +1,10 @@
 """The manual method in a dtype that numpy does not have.
 
-numpy's bfloat16 (of `ml_dtypes`) is a dtype without its rules: a Python number beside an array makes
-it float32, so does a matrix product, `where` makes it float64, and a 0-d array times a number raises.
-A case that is right everywhere else would fail there. So its code runs on the arrays that the
-rounding tolerance is measured with (harness.rounded), held in float64; but no error is planted: the
-result of every operation is rounded to the nearest number of the dtype, sums and products of
+numpy's bfloat16 (of `ml_dtypes`) is a dtype without its rules: a Python number beside an array
+makes it float32, so does a matrix product, `where` makes it float64, and a 0-d array times a number
+raises. A case that is right everywhere else would fail there. So its code runs on the arrays that
+the rounding tolerance is measured with (harness.rounded), held in float64; but no error is planted:
+the result of every operation is rounded to the nearest number of the dtype, sums and products of
 matrices at the end, as the frameworks' kernels accumulate.
 """
 

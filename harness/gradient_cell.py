@@ -19,7 +19,7 @@ from harness.dtypes import is_half, unit_roundoff
 from harness.errors import HarnessError, Unsupported
 from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
-from harness.rounding import RoundingTolerance, tolerance
+from harness.rounding import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
 
@@ -203,7 +203,7 @@ class GradientCell:
         moved = getattr(deviation, kind).get(key) if deviation else None
         if moved is None:
             return few + 256 * unit_roundoff(here) * size
-        return few + tolerance(expected, moved, here)
+        return few + RoundingTolerance(moved).array(expected, here)
 
     def _expected(self, expectation: Expectation) -> Iterator[tuple[str, str, Any]]:
         """Field of Gradients, key in it, and printed numbers, of everything expected."""

@@ -69,8 +69,8 @@ class AutogradBackend(FrameworkBackend):
             warnings.filterwarnings("ignore", "Output seems independent of input")  # then zeros
             pullback, _ = make_vjp(primal, list(variables))
             results = [np.asarray(each) for each in pullback(tuple(cotangents))]
-        # Autograd's VJPs of `where`, `maximum`, `max` and others multiply by float64 arrays of their
-        # own, which promotes a narrower cotangent; a dtype of another kind is no promotion.
+        # The VJPs of `where`, `maximum`, `max` and others multiply by float64 arrays of their own,
+        # which promotes a narrower cotangent; a dtype of another kind is no promotion.
         for place, (gradient, variable) in enumerate(zip(results, variables, strict=True)):
             if gradient.dtype.kind == "f" and gradient.dtype != variable.dtype:
                 self._promoted = gradient.dtype.name

@@ -21,7 +21,7 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import Backend
-from harness.dtypes import convert, is_half
+from harness.dtypes import FORMATS, convert, is_half
 from harness.model import Array, Gradients, Sample
 from harness.namespace import Namespace
 from harness.staging import Program
@@ -111,6 +111,10 @@ class NumericBackend(Backend):
                     evaluate, middle, variable.reshape(-1), int(index), size, domain, eps
                 )
             target = result.gradients if position < count else result.intermediates
+            # A quotient without a correct digit is no sign of infinity where the dtype ends.
+            largest = FORMATS[dtype].largest
+            bounded = np.where(error >= np.abs(derivative), largest, np.inf)
+            derivative = np.clip(derivative, -bounded, bounded)
             target[name] = convert(derivative.reshape(variable.shape), dtype)
             result.uncertainty[name] = error.reshape(variable.shape)
             if len(indices) < variable.size:
