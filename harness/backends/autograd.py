@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
 from harness.errors import Unsupported
-from harness.model import Array, Gradients
+from harness.model import Array
 from harness.namespace import Namespace, named_result
 
 
@@ -68,22 +68,8 @@ class AutogradBackend(FrameworkBackend):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Output seems independent of input")  # then zeros
             pullback, _ = make_vjp(primal, list(variables))
-            results = [np.asarray(each) for each in pullback(tuple(cotangents))]
-        # The VJPs of `where`, `maximum`, `max` and others multiply by float64 arrays of their own,
-        # which promotes a narrower cotangent; a dtype of another kind is no promotion.
-        for place, (gradient, variable) in enumerate(zip(results, variables, strict=True)):
-            if gradient.dtype.kind == "f" and gradient.dtype != variable.dtype:
-                self._promoted = gradient.dtype.name
-                results[place] = gradient.astype(variable.dtype)
-        return outputs, results
-
-    def differentiate(self, *arguments: Any, **options: Any) -> Gradients:
-        """As in the base class; `detail` says where autograd left the dtype of the sample."""
-        self._promoted = ""
-        found = super().differentiate(*arguments, **options)
-        if self._promoted:
-            found.detail = f"autograd promoted gradients to {self._promoted}; cast back"
-        return found
+            results = pullback(tuple(cotangents))
+        return outputs, [np.asarray(each) for each in results]
 
     def unsupported(self, error: Exception) -> bool:
         # A box is not a whole array: it has no `mT` and no `//`, and no `float()` of it is known.

@@ -18,7 +18,7 @@ from harness.backends.manual import ManualBackend, MutatedInput
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.dtypes import FORMATS, unit_roundoff
+from harness.dtypes import FORMATS, numpy_dtype, unit_roundoff
 from harness.errors import Unsupported
 from harness.namespace import LINALG, STANDARD
 from harness.rounded import Rounded, Rounding
@@ -408,16 +408,27 @@ def test_a_subnormal_result_may_be_flushed() -> None:
     assert tolerance(np.asarray([1e-10]), found.values["f"], "float32")[0] >= 1e-10
 
 
+def test_a_subnormal_float16_errs_by_half_the_smallest_and_is_not_flushed() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            f = x * x
+            return f
+    """)
+    sample = sample_for(program, {"x": np.asarray([2.0**-8])}, dtype="float16")
+    moved = deviation(program, sample).values["f"]
+    assert moved == [FORMATS["float16"].subnormal / 2]
+    zero = tolerance(np.zeros(1), np.zeros(1), "float16")
+    assert zero == [K * FORMATS["float16"].subnormal / 2]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_narrow_dtypes_have_their_own_roundoff(dtype: str) -> None:
-    if dtype == "bfloat16":
-        pytest.importorskip("ml_dtypes")
     program = program_from(PRODUCT)
-    x = np.asarray([0.5, 1.25]).astype(np.dtype(dtype))
+    x = np.asarray([0.5, 1.25]).astype(numpy_dtype(dtype))
     sample = sample_for(program, {"x": np.asarray([0.5, 1.25]), "y": np.asarray([0.5, 1.25])})
     sample = type(sample)(
         *("demo", "draw0", "default", dtype, {"x": x, "y": x}, ("x", "y")),
-        (np.ones(2).astype(np.dtype(dtype)),),
+        (np.ones(2).astype(numpy_dtype(dtype)),),
     )
     found = deviation(program, sample)
     ratio = found.gradients["x"] / (unit_roundoff(dtype) * np.asarray([0.5, 1.25]))
