@@ -65,7 +65,7 @@ def compute(
     if native and name not in case.code.natives:
         raise Unsupported(f"the case has no `native_{name}`")
     given = trees.cast(subject.sample, subject.sample.dtype)
-    backend = bench.backend(cell.backend) if step is None else NumericBackend(step=step)
+    backend = bench.backend(cell.backend, cell.dtype) if step is None else NumericBackend(step=step)
     found = backend.differentiate(
         case.program,
         given,

@@ -119,7 +119,7 @@ def _numbers(command: argparse.ArgumentParser) -> None:
 def _run(command: argparse.ArgumentParser) -> None:
     _list(command)
     _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
-    _several(command, "--dtype", "DTYPE", "float64, float32 (default: float64)")
+    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
     _several(command, "--mode", "MODE", "value, vjp, train (default: all)")
     _several(command, "--point", "POINT", "declared points, draw0, draw1, ... (default: all)")
     _several(command, "--size", "SIZE", "named sizes (default: default)")
@@ -177,7 +177,7 @@ def _atlas(command: argparse.ArgumentParser) -> None:
     command.add_argument("case", nargs="*", metavar="CASE", help="name or glob (default: tag kink)")
     _sources(command)
     _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
-    _several(command, "--dtype", "DTYPE", "float64, float32 (default: float64)")
+    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
     command.add_argument(
         "--report",
         default="reports",

@@ -24,8 +24,9 @@ from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
 from harness.certificate import Certificate, certified_values, certify
 from harness.compare import Tolerance, Truth, judge
+from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample, Status, unit_roundoff
+from harness.model import Array, Gradients, Sample, Status
 from harness.rounding import Deviation, deviation
 from harness.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 from harness.staging import Program

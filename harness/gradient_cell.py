@@ -14,7 +14,8 @@ from harness.answers import compute
 from harness.cases.schema import Expectation
 from harness.compare import Allows, Tolerance, Truth, Verdict, judge
 from harness.diagnose.signature import signature
-from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, unit_roundoff
+from harness.dtypes import is_half, unit_roundoff
+from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
 from harness.rounding import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
@@ -145,7 +146,7 @@ class GradientCell:
                 continue
             expected, half = printed.to_arrays(numbers)
             allowance = half + self.subject.evidence.printed_allowance(kind, key)
-            allowance = allowance + self._printed_rounding(expectation.dtype) * np.abs(expected)
+            allowance = allowance + self._printed_rounding(expectation.dtype, kind, key, expected)
             truth = Truth(expected, "printed")
             verdict = self._judge(kind, key, array, truth, found, allowance)
             quantity = {
@@ -155,12 +156,19 @@ class GradientCell:
             }[kind]
             yield rows.judged(self.cell, mode, quantity, verdict, "printed", found, note)
 
-    def _printed_rounding(self, dtype: str) -> float:
-        """Relative rounding errors that a printed number and a recomputed one may differ by: of a
-        few operations in the dtype of the source, of more in that of the cell if it is coarser."""
-        few = 8 * unit_roundoff(dtype)
-        coarser = unit_roundoff(self.cell.dtype) > unit_roundoff("float64")
-        return few + (256 * unit_roundoff(self.cell.dtype) if coarser else 0.0)
+    def _printed_rounding(self, dtype: str, kind: str, key: str, expected: Array) -> Array:
+        """Rounding errors that a printed number and a recomputed one may differ by: of a few
+        operations in the dtype of the source, of more in that of the cell if it is coarser."""
+        size, here = np.abs(expected), self.cell.dtype
+        few = np.asarray(8 * unit_roundoff(dtype) * size)
+        if here == "float64":
+            return few
+        # 256 roundings of bfloat16 are the whole number: there the measured ones have to do.
+        deviation = self.subject.evidence.deviation(48) if is_half(here) else None
+        moved = getattr(deviation, kind).get(key) if deviation else None
+        if moved is None:
+            return few + 256 * unit_roundoff(here) * size
+        return few + RoundingTolerance(moved).array(expected, here)
 
     def _expected(self, expectation: Expectation) -> Iterator[tuple[str, str, Any]]:
         """Field of Gradients, key in it, and printed numbers, of everything expected."""
@@ -237,7 +245,10 @@ def _with_rounding_alone(found: Gradients, step: float) -> Gradients:
     """
     largest = max(float(np.max(np.abs(each), initial=0.0)) for each in found.values.values())
     some = next(iter(found.values.values()))
-    rounding = 2 * unit_roundoff(str(some.dtype)) * largest / step
+    dtype = (
+        "float64" if is_half(some.dtype.name) else some.dtype.name
+    )  # as harness.backends.numeric
+    rounding = 2 * unit_roundoff(dtype) * largest / step
     errors = {name: np.full(each.shape, rounding) for name, each in found.uncertainty.items()}
     return replace(found, uncertainty=errors)
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 Mode = Literal["value", "vjp", "train"]
 MODES: tuple[Mode, ...] = ("value", "vjp", "train")
-DTYPES = ("float64", "float32")
 
 
 class Status:
@@ -163,13 +161,3 @@ class Mark:
     def wrong(self) -> bool:
         """Whether it is a number (or NaN) that no convention allows."""
         return self.judged and not self.valid and self.label in ("infinite", "nan", "outside")
-
-
-def dtype_digits(dtype: str) -> float:
-    """Significant decimal digits of a float dtype: 15.95 for float64, 7.22 for float32."""
-    return float(-np.log10(unit_roundoff(dtype)))
-
-
-def unit_roundoff(dtype: str) -> float:
-    """u = 2**-53 for float64, 2**-24 for float32: half the distance from 1 to the next number."""
-    return float(np.finfo(dtype).eps) / 2

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from harness import backends
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
+from harness.dtypes import DTYPES
 from harness.errors import CaseError, UsageError, did_you_mean
-from harness.model import DTYPES, MODES
+from harness.model import MODES
 
 
 @dataclass(frozen=True)

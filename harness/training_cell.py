@@ -18,8 +18,9 @@ from harness import rows, training, trees
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
 from harness.compare import Tolerance, Truth, judge
+from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Row, Sample, Status, unit_roundoff
+from harness.model import Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
 from harness.workbench import Workbench
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import optree
 
+from harness.dtypes import convert, is_floating, numpy_dtype
 from harness.model import Array, Sample
 
 _NAMESPACE = "harness"
@@ -73,21 +74,21 @@ def variables(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
     """The differentiable leaves in order, then one array of zeros per named intermediate."""
     leaves = flatten(sample.inputs)
     return [leaves[path] for path in sample.differentiable] + [
-        np.zeros(sample.intermediates[name], sample.dtype) for name in intermediates
+        np.zeros(sample.intermediates[name], numpy_dtype(sample.dtype)) for name in intermediates
     ]
 
 
 def cast(sample: Sample, dtype: str) -> Sample:
     """Copies of the same numbers in a float dtype; exact when it is a wider one."""
 
-    def convert(_path: str, leaf: Array) -> Array:
-        return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf.copy()
+    def cast_leaf(_path: str, leaf: Array) -> Array:
+        return convert(leaf, dtype) if is_floating(leaf.dtype) else leaf.copy()
 
     return replace(
         sample,
         dtype=dtype,
-        inputs=dict(map_with_path(convert, sample.inputs)),
-        cotangents=tuple(cotangent.astype(dtype) for cotangent in sample.cotangents),
+        inputs=dict(map_with_path(cast_leaf, sample.inputs)),
+        cotangents=tuple(convert(cotangent, dtype) for cotangent in sample.cotangents),
     )
 
 

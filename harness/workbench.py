@@ -14,6 +14,7 @@ from harness.cases.sampling import draw_sample, printed_spread
 from harness.cases.schema import Point
 from harness.compare import Tolerance
 from harness.diagnose.accusation import Accusation
+from harness.emulated import EMULATED, EmulatedBackend
 from harness.evidence import Evidence
 from harness.model import Array, Sample
 from harness.plan import Cell, Request
@@ -80,10 +81,13 @@ class Workbench:
         self.request = request
         self._backends: dict[str, Backend] = {}
         self._ends: dict[tuple[str, str, str, str], list[Array]] = {}
+        self._emulated = EmulatedBackend()
         self._subjects: OrderedDict[tuple[str, str, str, str], Subject] = OrderedDict()
 
-    def backend(self, label: str) -> Backend:
-        """The one instance of a backend in this run."""
+    def backend(self, label: str, dtype: str = "float64") -> Backend:
+        """The one instance of a backend in this run; the one that emulates a dtype for it."""
+        if label == "manual" and dtype in EMULATED:
+            return self._emulated
         if label not in self._backends:
             made = backends.make(label)
             if label == "numeric" and self.request.step is not None:

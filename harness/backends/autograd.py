@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace, named_result
 
@@ -38,6 +39,8 @@ class AutogradBackend(FrameworkBackend):
         return Namespace("autograd", anp, {**_main(anp), **_constant(), "linalg": linalg})
 
     def asarray(self, array: Array) -> Any:
+        if array.dtype.name == "bfloat16":
+            raise Unsupported("autograd: no bfloat16: numpy has none, and autograd takes no other")
         return np.array(array)
 
     def to_numpy(self, array: Any) -> Array:
@@ -67,20 +70,14 @@ class AutogradBackend(FrameworkBackend):
             warnings.filterwarnings("ignore", "Output seems independent of input")  # then zeros
             pullback, _ = make_vjp(primal, list(variables))
             results = pullback(tuple(cotangents))
-        return outputs, [_as(each, of) for each, of in zip(results, variables, strict=True)]
+        return outputs, [np.asarray(each) for each in results]
 
     def unsupported(self, error: Exception) -> bool:
         # A box is not a whole array: it has no `mT` and no `//`, and no `float()` of it is known.
         return isinstance(error, NotImplementedError) or (
-            isinstance(error, AttributeError | TypeError) and "'ArrayBox'" in str(error)
+            isinstance(error, AttributeError | TypeError)
+            and ("'ArrayBox'" in str(error) or "unsupported in linalg" in str(error))
         )
-
-
-def _as(gradient: Any, variable: Any) -> Any:
-    """The gradient in the variable's dtype: autograd's VJPs of `where`, `maximum`, `max` and
-    others multiply by float64 arrays of their own, which promotes a float32 cotangent."""
-    gradient = np.asarray(gradient)
-    return gradient.astype(variable.dtype) if gradient.dtype.kind == "f" else gradient
 
 
 def _constant() -> dict[str, Any]:

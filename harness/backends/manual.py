@@ -7,7 +7,8 @@ until somebody else holds the same array, and no comparison of numbers would sho
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import array_api_compat.numpy as array_numpy
@@ -50,14 +51,16 @@ class ManualBackend(Backend):
         Raises MutatedInput for a backward that writes into its arguments.
         """
         start = time.perf_counter()
-        trace = self._forward(program, sample)
+        with _refused():
+            trace = self._forward(program, sample)
         values = dict(
             zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
         )
         values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
         result = Gradients(values)
         if gradient:
-            returned, recorded = self._backward(program, sample, trace)
+            with _refused():
+                returned, recorded = self._backward(program, sample, trace)
             result.gradients = _by_path(returned, program, sample)
             result.intermediates = {
                 name: np.asarray(recorded[f"d{name}"])
@@ -100,6 +103,17 @@ class ManualBackend(Backend):
             raise MutatedInput(
                 "`backward` writes into an array that it was given; write into a copy"
             ).with_traceback(error.__traceback__) from error
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """numpy's linear algebra knows no half dtype, and says so in a TypeError."""
+    try:
+        yield
+    except TypeError as error:
+        if "unsupported in linalg" not in str(error):
+            raise
+        raise Unsupported(f"TypeError: {error}").with_traceback(error.__traceback__) from error
 
 
 def _locked(_path: str, value: Any) -> Any:

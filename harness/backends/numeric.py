@@ -21,6 +21,7 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import Backend
+from harness.dtypes import FORMATS, convert, is_half
 from harness.model import Array, Gradients, Sample
 from harness.namespace import Namespace
 from harness.staging import Program
@@ -68,7 +69,8 @@ class NumericBackend(Backend):
     ) -> Gradients:
         """As in the base class, with `uncertainty` for every element and `sampled` where only
         some of the elements of a large input were computed."""
-        start = time.perf_counter()
+        start, dtype = time.perf_counter(), sample.dtype
+        sample = _workable(sample)
         assemble = trees.assembler(sample, lambda array: array)
         # In C order, so that `reshape(-1)` is a view that can be written through.
         variables = [np.array(array, order="C") for array in trees.variables(sample, intermediates)]
@@ -78,7 +80,7 @@ class NumericBackend(Backend):
             zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
         )
         values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
-        result = Gradients(values)
+        result = Gradients({name: _narrowed(each, dtype) for name, each in values.items()})
         if not gradient:
             result.seconds = time.perf_counter() - start
             return result
@@ -109,7 +111,11 @@ class NumericBackend(Backend):
                     evaluate, middle, variable.reshape(-1), int(index), size, domain, eps
                 )
             target = result.gradients if position < count else result.intermediates
-            target[name] = derivative.reshape(variable.shape).astype(sample.dtype)
+            # A quotient without a correct digit is no sign of infinity where the dtype ends.
+            largest = FORMATS[dtype].largest
+            bounded = np.where(error >= np.abs(derivative), largest, np.inf)
+            derivative = np.clip(derivative, -bounded, bounded)
+            target[name] = convert(derivative.reshape(variable.shape), dtype)
             result.uncertainty[name] = error.reshape(variable.shape)
             if len(indices) < variable.size:
                 result.sampled[name] = indices
@@ -117,6 +123,8 @@ class NumericBackend(Backend):
             f"{len(indices)} elements of {name}" for name, indices in result.sampled.items()
         )
         result.detail = f"sampled: {sampled}" if sampled else ""
+        if sample.dtype != dtype:
+            result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
         result.seconds = time.perf_counter() - start
         return result
 
@@ -189,6 +197,17 @@ class NumericBackend(Backend):
         root = eps ** (1 / 3)
         for scale in dict.fromkeys((size, 1.0, abs(center) or size, size / 64, size / 4096)):
             yield 2.0 ** round(math.log2(max(root * scale, float(np.finfo(np.float64).tiny))))
+
+
+def _workable(sample: Sample) -> Sample:
+    """The same numbers in a dtype that leaves a difference some digits: the root of the error of a
+    16-bit function is no derivative, so those are taken in float64 and rounded once."""
+    return trees.cast(sample, "float64") if is_half(sample.dtype) else sample
+
+
+def _narrowed(array: Array, dtype: str) -> Array:
+    """A float64 value as the half dtype has it; one of another dtype as it is, to be judged."""
+    return convert(array, dtype) if is_half(dtype) and array.dtype == np.float64 else array
 
 
 def _typical(values: Array) -> float:

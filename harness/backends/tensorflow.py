@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.dtypes import finfo, isdtype
 from harness.imports import hidden, silent_stderr
 from harness.model import Array
 from harness.namespace import Namespace, named_result
@@ -38,43 +39,34 @@ _LACKING = (
     "Tensor object has no attribute",
     "Tensor' object has no attribute",
     "not 'SymbolicTensor'",
+    "is not in the list of allowed values",
+    "All kernels registered for op",
 )
 
 #: Standard name -> name in tf.experimental.numpy.
-_ALIASES = {
-    "acos": "arccos",
-    "acosh": "arccosh",
-    "asin": "arcsin",
-    "asinh": "arcsinh",
-    "atan": "arctan",
-    "atanh": "arctanh",
-    "bitwise_invert": "bitwise_not",
-    "bool": "bool_",
-    "permute_dims": "transpose",
-    "trunc": "fix",
+_ALIASES = dict(
+    pair.split(":")
+    for pair in """
+    acos:arccos acosh:arccosh asin:arcsin asinh:arcsinh atan:arctan atanh:arctanh
+    bitwise_invert:bitwise_not bool:bool_ permute_dims:transpose trunc:fix
+    """.split()
+)
+
+#: Functions of one array; tf.experimental.numpy takes bfloat16 for no float and looks for a method
+#: that only the global switch adds. Standard name -> name of the kernel itself in tf.math.
+_UNARY = {"isfinite": "is_finite", "isinf": "is_inf", "isnan": "is_nan"} | {
+    name: name
+    for name in """
+    acos acosh asin asinh atan atanh ceil cos cosh exp expm1 floor log log1p sin sinh sqrt tan tanh
+    """.split()
 }
 
 #: Functions of two arrays, either of which may be a Python number; None: of the same name.
 _BINARY: dict[str, str | None] = {"atan2": "arctan2", "pow": "power"} | dict.fromkeys(
-    [
-        "add",
-        "subtract",
-        "multiply",
-        "divide",
-        "floor_divide",
-        "remainder",
-        "maximum",
-        "minimum",
-        "hypot",
-        "logaddexp",
-        "nextafter",
-        "equal",
-        "not_equal",
-        "greater",
-        "greater_equal",
-        "less",
-        "less_equal",
-    ]
+    """
+    add subtract multiply divide floor_divide remainder maximum minimum hypot logaddexp nextafter
+    equal not_equal greater greater_equal less less_equal
+    """.split()
 )
 
 _GAPS = {
@@ -119,7 +111,8 @@ class TensorflowBackend(FrameworkBackend):
         return self._tf.constant(np.array(array))  # the copy: a tensor may keep numpy's memory
 
     def to_numpy(self, array: Any) -> Array:
-        return np.array(array)
+        # numpy makes no array of a 0-d bfloat16 tensor, but of its number.
+        return np.array(array.numpy() if self._tf.is_tensor(array) else array)
 
     def vjp(
         self, function: Primal, variables: list[Any], cotangents: list[Any]
@@ -161,12 +154,19 @@ class TensorflowBackend(FrameworkBackend):
         return isinstance(error, lacking) or any(text in str(error) for text in _LACKING)
 
 
+def _is_bfloat16(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "name", "") == "bfloat16"
+
+
 def _promoter(tf: Any) -> Callable[..., list[Any]]:
     def promoted(*operands: Any) -> list[Any]:
         """The operands as tensors of one dtype. Python numbers adapt, integers give way."""
         dtypes = [tf.as_dtype(each.dtype) for each in operands if hasattr(each, "dtype")]
         wide = [each for each in dtypes if each.is_floating or each.is_complex] or dtypes
         numbers = [each for each in operands if not hasattr(each, "dtype")]
+        # numpy takes bfloat16 for no float, and would let a Python number widen it.
+        if wide and not wide[0].is_integer and not any(isinstance(n, complex) for n in numbers):
+            numbers = []
         dtype = np.result_type(*(each.as_numpy_dtype for each in wide), *numbers)
         return [
             tf.cast(each, dtype) if hasattr(each, "dtype") else tf.constant(each, dtype)
@@ -182,6 +182,10 @@ def _main(tf: Any) -> dict[str, Any]:
 
     def binary(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x1, x2, /: function(*promoted(x1, x2))
+
+    def unary(name: str) -> Callable[..., Any]:
+        kernel, function = getattr(tf.math, _UNARY[name]), getattr(tnp, _ALIASES.get(name, name))
+        return lambda x, /: (kernel if _is_bfloat16(x) else function)(x)
 
     def numpy_dtype(dtype: Any) -> Any:
         if isinstance(dtype, str):
@@ -298,6 +302,7 @@ def _main(tf: Any) -> dict[str, Any]:
 
     return {
         **{name: getattr(tnp, other) for name, other in _ALIASES.items()},
+        **{name: unary(name) for name in _UNARY},
         **{name: binary(getattr(tnp, other or name)) for name, other in _BINARY.items()},
         "nan": math.nan,
         "arange": arange,
@@ -316,7 +321,8 @@ def _main(tf: Any) -> dict[str, Any]:
         "cumulative_prod": cumulative(tf.math.cumprod, tf.ones_like),
         "cumulative_sum": cumulative(tf.math.cumsum, tf.zeros_like),
         "expand_dims": lambda x, /, axis=0: tnp.expand_dims(x, axis),
-        "isdtype": lambda dtype, kind: np.isdtype(numpy_dtype(dtype), numpy_dtype(kind)),
+        "finfo": lambda dtype, /: finfo(numpy_dtype(dtype)),
+        "isdtype": lambda dtype, kind: isdtype(numpy_dtype(dtype), numpy_dtype(kind)),
         "linspace": linspace,
         "matrix_transpose": tf.linalg.matrix_transpose,
         "reshape": lambda x, /, shape, *, copy=None: tf.reshape(x, shape),

@@ -22,18 +22,20 @@ FRAMEWORKS = ("autograd", "tensorflow", "torch", "jax")
 LAYERS: list[tuple[str, list[str]]] = [
     ("harness.errors", []),
     ("harness.model", []),
+    ("harness.dtypes", ["harness.model"]),
     ("harness.namespace", ["harness.errors"]),
     ("harness.imports", []),
     ("harness.source", ["harness.errors", "harness.namespace"]),
     ("harness.staging", ["harness.errors", "harness.source"]),
-    ("harness.trees", ["harness.model"]),
+    ("harness.trees", ["harness.dtypes", "harness.model"]),
     ("harness.printed", ["harness.model"]),
-    ("harness.compare", ["harness.model"]),
+    ("harness.compare", ["harness.dtypes", "harness.model"]),
     ("harness.cases", []),
     (
         "harness.cases.*",
         [
             "harness.cases.*",
+            "harness.dtypes",
             "harness.errors",
             "harness.model",
             "harness.namespace",
@@ -48,6 +50,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         "harness.backends.*",
         [
             "harness.backends.base",
+            "harness.dtypes",
             "harness.errors",
             "harness.model",
             "harness.namespace",
@@ -110,12 +113,19 @@ LAYERS: list[tuple[str, list[str]]] = [
     ),
     (
         "harness.rounded*",
-        ["harness.errors", "harness.model", "harness.namespace", "harness.rounded*"],
+        [
+            "harness.dtypes",
+            "harness.errors",
+            "harness.model",
+            "harness.namespace",
+            "harness.rounded*",
+        ],
     ),
     (
         "harness.rounding",
         [
             "harness.backends.manual",
+            "harness.dtypes",
             "harness.errors",
             "harness.model",
             "harness.rounded",
@@ -127,6 +137,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         "harness.evidence",
         [
             "harness.certificate",
+            "harness.dtypes",
             "harness.errors",
             "harness.rounding",
             "harness.backends.manual",
@@ -156,7 +167,16 @@ LAYERS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("harness.report", []),
-    ("harness.report.*", ["harness.errors", "harness.model", "harness.report", "harness.report.*"]),
+    (
+        "harness.report.*",
+        [
+            "harness.dtypes",
+            "harness.errors",
+            "harness.model",
+            "harness.report",
+            "harness.report.*",
+        ],
+    ),
     ("harness.cli", ["harness", "harness.errors"]),
     ("harness.__main__", ["harness.cli"]),
     ("harness", ["harness.api", "harness.errors", "harness.pytest_plugin"]),
@@ -328,7 +348,7 @@ def test_the_architecture_stays_short() -> None:
     assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) < 60
 
 
-HEAVY = ("numpy", "yaml", "pandas", "pydantic", "rich", "optree", *FRAMEWORKS)
+HEAVY = ("numpy", "ml_dtypes", "yaml", "pandas", "pydantic", "rich", "optree", *FRAMEWORKS)
 
 
 @pytest.mark.parametrize("module", ["harness", "harness.cli", "harness.pytest_plugin"])
