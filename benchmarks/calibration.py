@@ -8,6 +8,7 @@ last column says what that costs, the median tolerance in units of u |g|. Cases 
 out: what a framework returns there is a convention.
 
     python benchmarks/calibration.py [--draws 6] [--only PATTERN] [--methods manual,torch]
+                                     [--dtypes float16,bfloat16]
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from harness.backends import make
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import NUMPY, draw_sample, rng_for
+from harness.dtypes import convert, unit_roundoff
+from harness.emulated import EMULATED, EmulatedBackend
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample
-from harness.rounded import UNIT, Rounding
+from harness.rounded import Rounding
 from harness.rounding import K, deviation, evaluate, tolerance
 from harness.staging import Program, program_of
 
@@ -439,9 +442,11 @@ EXTRA: list[Any] = [
 def extra_sample(name: str, program: Program, inputs: Inputs, dtype: str, draw: int) -> Sample:
     """A point of one of the functions above, with a random cotangent."""
     rng = rng_for(0, name, str(draw))
-    arrays = {key: np.asarray(each).astype(dtype) for key, each in inputs(rng).items()}
+    arrays = {key: convert(np.asarray(each), dtype) for key, each in inputs(rng).items()}
     trace = program.forward(NUMPY, arrays)
-    cotangents = tuple(rng.normal(size=np.shape(each)).astype(dtype) for each in trace.outputs)
+    cotangents = tuple(
+        convert(np.asarray(rng.normal(size=np.shape(each))), dtype) for each in trace.outputs
+    )
     arrays = {key: arrays[key] for key in program.forward_code.parameters}
     return Sample(name, f"draw{draw}", "default", dtype, arrays, tuple(arrays), cotangents)
 
@@ -511,7 +516,7 @@ def ratios(got: dict[str, Array], want: dict[str, Array], moved: dict[str, Array
     """The largest |got - want| / (u |want| + deviation)."""
     worst = 0.0
     for name, expected in want.items():
-        error = np.abs(np.asarray(got[name], dtype=np.longdouble) - expected)
+        error = np.abs(got[name].astype(np.longdouble) - expected)
         unit = tolerance(expected, moved[name], got[name].dtype.name, k=1.0)
         with np.errstate(all="ignore"):
             ratio = np.where(error == 0, 0, error / unit)
@@ -524,6 +529,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--only", default="*", help="glob of names")
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--dtypes", default=",".join(DTYPES))
     options = parser.parse_args()
     backends = {label: make(label) for label in options.methods.split(",")}
     start = time.perf_counter()
@@ -533,7 +539,7 @@ def main() -> None:
     for name, program, samples in programs(options.draws):
         if not fnmatch.fnmatch(name.lower(), options.only.lower()):
             continue
-        for dtype in DTYPES:
+        for dtype in options.dtypes.split(","):
             row: dict[str, float] = {}
             widths: list[float] = []
             for sample in samples(dtype):
@@ -542,6 +548,8 @@ def main() -> None:
                 moved = deviation(program, sample)
                 spent = time.perf_counter() - began
                 for label, backend in backends.items():
+                    if label == "manual" and dtype in EMULATED:
+                        backend = EmulatedBackend()
                     try:
                         with np.errstate(all="ignore"):
                             got = backend.differentiate(program, sample)
@@ -555,7 +563,7 @@ def main() -> None:
                         ratios(got.gradients, expected.gradients, moved.gradients),
                     )
                 for key, gradient in expected.gradients.items() if sample.size != LARGE else ():
-                    size = UNIT[dtype] * np.abs(gradient[gradient != 0])
+                    size = unit_roundoff(dtype) * np.abs(gradient[gradient != 0])
                     widths += list(K * (1 + moved.gradients[key][gradient != 0] / size).ravel())
             cells = "".join(
                 f"{row[label]:11.2f}" if label in row else f"{'-':>11}" for label in backends

@@ -8,9 +8,10 @@ case. Printed are the share caught by fault, the share caught of faults scaled d
 alarms on the correct backward, and how often the line that is blamed first is the mutated one.
 
     python benchmarks/detection.py [--cases GLOB ...] [--draws N] [--per N] [--seed N] [--full]
-        [--ours]
+        [--ours] [--only alarms|faults] [--jobs N] [--keep FOLDER]
 
-No dimension of a case is larger than 8, since the frameworks' checks take a column each.
+No dimension of a case is larger than 8, since the frameworks' checks take a column each. With
+`--keep` the pieces that are done survive an interruption: the same command goes on with the rest.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from mutants import COARSE, OPERATORS, SIZES, Mutant, mutants
 from peers import PEERS, Peer
+from pieces import Piece, done
 
 from harness.backends.manual import ManualBackend
 from harness.cases import registry
 from harness.cases.case import Case, load
 from harness.cases.sampling import draw_sample
 from harness.certificate import certify
-from harness.diagnose.blame import suspects
+from harness.diagnose.blame import ranked, suspects
 from harness.diagnose.inquest import inquire
+from harness.diagnose.repair import repairs
 from harness.engine import Engine
 from harness.model import GOOD, Gradients, Row, Sample, Status
 from harness.plan import Cell, Request
@@ -46,6 +51,8 @@ OURS, PROOF, TOLERANCE = "ours", "proof", "tolerance"
 CHECKERS = (OURS, PROOF, TOLERANCE, *(peer.name for peer in PEERS))
 #: Draws of the correct backward that the slow peers get at most.
 SLOW = {"torch slow": 100, "jax": 20, "tensorflow": 20}
+#: Draws of the correct backward in one piece of work.
+CHUNK = 100
 
 
 @dataclass
@@ -63,7 +70,18 @@ class Score:
     missed: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    alarmed: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Score) -> None:
+        """Count what another piece of the work has counted."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+            else:
+                mine.extend(line for line in theirs if line not in mine)
 
 
 def small(case: Case) -> Case:
@@ -115,7 +133,7 @@ def kind(case: Case, mutant: Mutant, samples: list[Sample]) -> tuple[str, Sample
 
 def rows(case: Case, point: str, dtype: str) -> list[Row]:
     """The rows of the manual method, as a user of the harness gets them."""
-    engine = Engine([case], Request(backends=("manual",), dtypes=(dtype,), modes=("vjp",)))
+    engine = Engine([case], Request(backends=("manual",), dtypes=(dtype,)))
     return engine.rows(Cell(case.name, point, "default", dtype, "manual"))
 
 
@@ -157,14 +175,14 @@ class Bench:
         self.peers = () if options.ours else PEERS
         self.sizes = SIZES if options.full else (1e-1, 1e-3, 1e-4, 1e-6, 1e-8, 1e-13, 1e-25)
 
-    def case(self, case: Case) -> None:
+    def faults(self, case: Case) -> None:
+        """Show every fault of a case to everybody."""
         samples = [draw_sample(case, point, "default", "float64") for point in EQUIVALENCE]
         state = certify(case.program, samples[0])
         if state.state != "verified":
             reason = state.reason or state.state
             self.score.left_out.append(f"{case.name}: its backward is not verified ({reason})")
             return
-        self.false_alarms(case)
         rng = np.random.default_rng(self.options.seed)
         every = mutants(case, samples[0], self.sizes)
         picked = chosen(every, self.options.per, rng)
@@ -235,14 +253,19 @@ class Bench:
     def place(self, case: Case, mutant: Mutant, sample: Sample, kind: str) -> None:
         """Whether the line that is blamed is the mutated one."""
         code = mutant.code(case)
-        findings = inquire(mutant.program(case), sample, code.file)
-        lines = list(dict.fromkeys(each.step.line for each in suspects(code, findings)))
+        program = mutant.program(case)
+        findings = inquire(program, sample, code.file)
+        found = suspects(code, findings)
+        mended = repairs(code, program, sample, found)
+        lines = [each.step.line for each in ranked(found, mended)]
         places = self.score.places
         places[f"{kind}"] += 1
         if not lines:
             places[f"{kind} nothing"] += 1
         places[f"{kind} first"] += lines[:1] == [mutant.line]
         places[f"{kind} three"] += mutant.line in lines[:3]
+        places[f"{kind} mended"] += bool(mended)
+        places[f"{kind} amiss"] += bool(mended) and mutant.line not in mended
         if kind == "live" and lines[:1] != [mutant.line]:
             self.score.misplaced.append(
                 f"{case.name}:{mutant.line}: {mutant.source}  ({mutant.operator}; blamed "
@@ -250,19 +273,59 @@ class Bench:
                 f"{', '.join([*findings.right, *findings.locals])})"
             )
 
-    def false_alarms(self, case: Case) -> None:
+    def alarms(self, case: Case, draws: range) -> None:
+        """Show the correct backward to everybody: to us in both dtypes, by the verdict that a user
+        gets, and every complaint is one too many."""
         score = self.score
-        for index in range(self.options.draws):
+        for index in draws:
             point = f"draw{index}"
             for dtype in ("float64", "float32"):
-                for name, alarm in verdicts(rows(case, point, dtype)).items():
+                start = time.perf_counter()
+                found = rows(case, point, dtype)
+                score.seconds["ours"] += time.perf_counter() - start
+                for name, alarm in verdicts(found).items():
                     score.alarms[name] += alarm
                     score.draws[name] += 1
+                for row in found:
+                    line = f"{case.name}: {point}, {dtype}: {row.quantity}: {row.status} "
+                    if not row.good:
+                        score.alarmed.append(line + row.detail)
+                    elif row.status == Status.UNDECIDED:
+                        score.undecided.append(line + row.detail)
             sample = draw_sample(case, point, "default", "float64")
             for peer in self.peers:
                 if index < min(SLOW.get(peer.name, 1000), self.options.peer_draws):
                     score.alarms[peer.name] += self.asked(peer, case.program, sample)
                     score.draws[peer.name] += 1
+
+
+def work(piece: Piece, options: argparse.Namespace) -> Score:
+    """The score of one piece: the faults of a case, or some draws of its correct backward."""
+    bench = Bench(options)
+    (entry,) = (each for each in registry.find() if each.name == piece.case)
+    case = small(load(entry.file))
+    if case.code.backward is None:
+        bench.score.left_out.append(f"{case.name}: it has no backward")
+    elif piece.draws:
+        bench.alarms(case, piece.draws)
+    else:
+        bench.faults(case)
+    return bench.score
+
+
+def pieces(options: argparse.Namespace) -> list[Piece]:
+    """The whole work, that of the longest cases first, so that nobody waits for one of them."""
+    names = [
+        entry.name
+        for entry in sorted(registry.find(), key=lambda each: -each.file.stat().st_size)
+        if any(fnmatch.fnmatchcase(entry.name, glob) for glob in options.cases)
+    ]
+    found = [Piece(name) for name in names if options.only != "alarms"]
+    if options.only != "faults":
+        starts = range(0, options.draws, CHUNK)
+        chunks = [range(at, min(at + CHUNK, options.draws)) for at in starts]
+        found += [Piece(name, chunk) for chunk in chunks for name in names]
+    return found
 
 
 def table(title: str, heads: Iterable[str], body: Iterable[tuple[str, list[str]]]) -> None:
@@ -299,13 +362,16 @@ def report(score: Score, sizes: Iterable[float]) -> None:
             f"faulty line, of {count} faults that {what}: first {places[f'{name} first']} "
             f"({places[f'{name} first'] / max(count, 1):.1%}), among three "
             f"{places[f'{name} three']} ({places[f'{name} three'] / max(count, 1):.1%}), "
-            f"nothing named {places[f'{name} nothing']}"
+            f"nothing named {places[f'{name} nothing']}, a repair told {places[f'{name} mended']} "
+            f"(of other lines only: {places[f'{name} amiss']})"
         )
     print("mutants: " + ", ".join(f"{count} {name}" for name, count in score.kinds.items()))
     print("seconds: " + ", ".join(f"{name} {each:.0f}" for name, each in score.seconds.items()))
     for title, lines in {
         "not proved wrong": score.missed,
         "another line blamed first": score.misplaced,
+        "false alarms of ours": score.alarmed,
+        "correct, and not decided": score.undecided,
         "left out": score.left_out,
     }.items():
         print(f"\n{title}: {len(lines)}")
@@ -330,21 +396,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--ours", action="store_true", help="leave the other checkers out")
+    parser.add_argument("--only", choices=("alarms", "faults"), help="one half of the work")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    parser.add_argument("--keep", type=Path, help="folder for what is done, to go on from there")
     options = parser.parse_args()
     options.draws = options.draws or (1000 if options.full else 5)
     options.per = options.per or (10**9 if options.full else 1)
     options.peer_draws = options.draws if options.full else 2
+    score = Score()
+    for found in done(pieces(options), partial(work, options=options), options.jobs, options.keep):
+        score.add(found)
     bench = Bench(options)
-    for entry in registry.find():
-        if any(fnmatch.fnmatchcase(entry.name, glob) for glob in options.cases):
-            case = small(load(entry.file))
-            if case.code.backward is None:
-                bench.score.left_out.append(f"{case.name}: it has no backward")
-                continue
-            bench.case(case)
     for peer in bench.peers:
         print(f"{peer.name:12} {peer.threshold}")
-    report(bench.score, bench.sizes)
+    report(score, bench.sizes)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import GradientMismatch, HarnessError
 
 if TYPE_CHECKING:
-    from harness.api import Report, check
+    from harness.api import Report, check, run
     from harness.pytest_plugin import parametrize
 
 __version__ = "0.1.0"
-__all__ = ["GradientMismatch", "HarnessError", "Report", "check", "parametrize"]
+__all__ = ["GradientMismatch", "HarnessError", "Report", "check", "parametrize", "run"]
 
 _HOME = {
     "check": "harness.api",
     "Report": "harness.api",
     "parametrize": "harness.pytest_plugin",
+    "run": "harness.api",
 }
 
 

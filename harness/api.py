@@ -1,8 +1,9 @@
-"""`harness.check`: the whole harness for two Python functions, without a YAML file."""
+"""The harness without its command line: `check` for two functions, `run` for cases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,19 @@ import numpy as np
 
 from harness import trees
 from harness.backends import parse_label
-from harness.cases.case import Case
+from harness.cases.case import Case, load
 from harness.cases.document import Document
+from harness.cases.registry import find, select
 from harness.cases.schema import CaseFile, Tolerance
+from harness.dtypes import DTYPES, is_floating
 from harness.engine import Engine
 from harness.errors import GradientMismatch, UsageError, did_you_mean
-from harness.model import DTYPES, GOOD, Row, Status
-from harness.plan import Cell, Request, labels
+from harness.execution.dispatch import Workers
+from harness.execution.executors import ExecutorWorkers
+from harness.execution.run import run as execute
+from harness.execution.workers import LocalWorkers, cores
+from harness.model import GOOD, Row, Status
+from harness.plan import Cell, Request, cells, labels
 from harness.report.message import explain
 from harness.source import Code
 from harness.staging import program_of
@@ -71,9 +78,9 @@ def check(
     `forward(xp, ...)` and `backward(xp, cotangents..., names...)` follow the contract of a case
     file; `inputs` gives the arrays (or nested dicts, lists and tuples of arrays and floats) by the
     names of `forward`'s parameters. Floating arrays are differentiated, others are data. The
-    cotangent is random with a fixed seed. `dtype` is float64 unless every floating input is
-    float32. Without `backends`, every installed one is run, and one that cannot do the function is
-    reported without being held against it.
+    cotangent is random with a fixed seed. `dtype` is that of the floating inputs, or float64 where
+    they differ. Without `backends`, every installed one is run, and one that cannot do the function
+    is reported without being held against it.
 
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
@@ -99,7 +106,7 @@ def check(
     if (rtol is not None and not rtol >= 0) or not atol >= 0:
         raise UsageError(f"a tolerance is not negative; got rtol={rtol}, atol={atol}")
     for path, leaf in trees.flatten(arrays).items():
-        if np.issubdtype(leaf.dtype, np.floating) and np.isnan(leaf).any():
+        if is_floating(leaf.dtype) and np.isnan(leaf).any():
             raise UsageError(f"`{path}` holds NaN; give numbers at which `forward` is defined")
     source = Path(file).read_text(encoding="utf-8") if Path(file).is_file() else ""
     code = Code(
@@ -127,16 +134,47 @@ def check(
     return report
 
 
+def run(
+    *patterns: str,
+    cases: str | Path | Sequence[str | Path] = (),
+    tags: Sequence[str] = (),
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    timeout: float = 600.0,
+    **options: Any,
+) -> Report:
+    """What `harness run` does, as a report: every method on every case that matches.
+
+    `patterns` are names or globs of cases (default: those of the folders in `cases`, or all);
+    `options` are the fields of `harness.plan.Request` (`backends`, `dtypes`, `modes`, `points`,
+    `sizes`, `draws`, `seed`, ...). `executor` is any `concurrent.futures.Executor` to run the tasks
+    on, `jobs` at a time; without one, worker processes of this machine do it, and `jobs=0` means
+    this process. `timeout` is in seconds.
+
+    Nothing is raised for a row that is not good. Raises HarnessError for a bad case or an unknown
+    name.
+    """
+    folders = [cases] if isinstance(cases, str | Path) else cases
+    loaded = [load(entry.file) for entry in select(find(folders), patterns, tags)]
+    request = Request(**options)
+    plan = cells(loaded, request)
+    jobs = cores() if jobs is None else jobs
+    workers: Workers | None = None
+    if executor is not None:
+        workers = ExecutorWorkers(executor, jobs)
+    elif jobs:
+        workers = LocalWorkers(jobs, timeout=timeout)
+    found = dict(execute(loaded, request, plan, workers=workers))
+    return Report(tuple(row for cell in plan for row in found[cell]))
+
+
 def _common_dtype(arrays: dict[str, Any]) -> str:
-    """float32 if every floating leaf is. Raises UsageError if none is floating, since nothing would
-    be compared."""
-    kinds = {
-        str(leaf.dtype)
-        for leaf in trees.flatten(arrays).values()
-        if np.issubdtype(leaf.dtype, np.floating)
-    }
+    """That of every floating leaf, or float64. Raises UsageError if none is floating, since nothing
+    would be compared."""
+    kinds = {str(leaf.dtype) for leaf in trees.flatten(arrays).values() if is_floating(leaf.dtype)}
     if not kinds:
         raise UsageError(
             "no input is floating, so there is nothing to differentiate; write 2.0 instead of 2"
         )
-    return "float32" if kinds == {"float32"} else "float64"
+    (common, *more) = sorted(kinds)
+    return common if not more and common in DTYPES else "float64"

@@ -7,6 +7,7 @@ import argparse
 import io
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -118,7 +119,7 @@ def _numbers(command: argparse.ArgumentParser) -> None:
 def _run(command: argparse.ArgumentParser) -> None:
     _list(command)
     _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
-    _several(command, "--dtype", "DTYPE", "float64, float32 (default: float64)")
+    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
     _several(command, "--mode", "MODE", "value, vjp, train (default: all)")
     _several(command, "--point", "POINT", "declared points, draw0, draw1, ... (default: all)")
     _several(command, "--size", "SIZE", "named sizes (default: default)")
@@ -139,13 +140,44 @@ def _run(command: argparse.ArgumentParser) -> None:
     )
     _several(command, "--require", "NAME", "fail if this backend is not installed ('all': any)")
     command.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _workers(command)
+
+
+def _workers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--jobs",
+        type=_natural,
+        metavar="N",
+        help="worker processes at a time (default: the cores; 0 for none, as a debugger needs)",
+    )
+    command.add_argument(
+        "--executor",
+        metavar="dask://HOST:PORT",
+        help="a running Dask cluster instead of worker processes of this machine",
+    )
+    command.add_argument(
+        "--timeout",
+        type=_positive,
+        default=600.0,
+        metavar="SECONDS",
+        help="what one method may take for one sample (default 600)",
+    )
+    command.add_argument(
+        "--memory-limit",
+        type=_bytes,
+        metavar="SIZE",
+        help="what a worker may allocate on top of its libraries, say 4GiB (default: no limit)",
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="go on with the run whose journal is in --report"
+    )
 
 
 def _atlas(command: argparse.ArgumentParser) -> None:
     command.add_argument("case", nargs="*", metavar="CASE", help="name or glob (default: tag kink)")
     _sources(command)
     _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
-    _several(command, "--dtype", "DTYPE", "float64, float32 (default: float64)")
+    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
     command.add_argument(
         "--report",
         default="reports",
@@ -170,6 +202,14 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"`{text}` is no natural number; give 0, 1, 2, ...")
     return int(text)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(i?)B?", text, re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"`{text}` is no size; give one such as 4GiB or 500MB")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
 
 def _positive(text: str) -> float:

@@ -15,23 +15,22 @@ involved but FLINT's arithmetic of series.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from flint import arb
 
 from harness import referee, trees
-from harness.certificate import AXES, BITS, DIGITS, MOST_BITS, Sides, by_path
 from harness.errors import HarnessError, Unsupported
+from harness.lifted import BITS, MOST_BITS, Lifted, as_balls, limit_of, near, total
 from harness.model import Array, Sample
 from harness.referee import BallArray, OrderExhausted, Undecided
+from harness.sides import AXES, Sides
 from harness.staging import Program, Trace
 
-#: Relative radius from which on a ball is narrow enough.
-NARROW = 10.0**-DIGITS
+#: Relative radius from which on a ball is narrow enough: 30 digits.
+NARROW = 1e-30
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -59,7 +58,7 @@ def jvp(program: Program, sample: Sample) -> Directional:
 
     Exceptions of the case's own code pass through.
     """
-    return _proved(_Lines(program, sample).jvp)
+    return _proved(program, sample, _Lines.jvp)
 
 
 def hvp(program: Program, sample: Sample) -> Directional:
@@ -68,23 +67,29 @@ def hvp(program: Program, sample: Sample) -> Directional:
 
     Exceptions of the case's own code pass through.
     """
-    return _proved(_Lines(program, sample).hvp)
+    return _proved(program, sample, _Lines.hvp)
 
 
-def _proved(attempt: Callable[[bool], dict[str, Sides]]) -> Directional:
+def _proved(
+    program: Program, sample: Sample, attempt: Callable[[_Lines, bool], dict[str, Sides]]
+) -> Directional:
     """`attempt` at twice the precision until it succeeds; it is told when it is the last one."""
     bits, reason = BITS, ""
-    while bits <= MOST_BITS:
-        last = bits == MOST_BITS
-        try:
-            return Directional(referee.with_precision(lambda: attempt(last), bits))  # noqa: B023
-        except _Kink as error:
-            return Directional(reason=str(error), kink=True)
-        except (OrderExhausted, Unsupported) as error:  # more bits would not help
-            return Directional(reason=str(error))
-        except Undecided as error:
-            reason = str(error)
-        bits *= 2
+    try:
+        lines = _Lines(program, sample)
+        while bits <= MOST_BITS:
+            last = bits == MOST_BITS
+            try:
+                return Directional(referee.with_precision(lambda: attempt(lines, last), bits))  # noqa: B023
+            except OrderExhausted:  # more bits would not help
+                raise
+            except Undecided as error:
+                reason = str(error)
+            bits *= 2
+    except _Kink as error:
+        return Directional(reason=str(error), kink=True)
+    except (OrderExhausted, Unsupported) as error:
+        return Directional(reason=str(error))
     return Directional(reason=reason)
 
 
@@ -93,10 +98,8 @@ class _Lines:
 
     def __init__(self, program: Program, sample: Sample) -> None:
         self.program, self.sample = program, sample
-        leaves = trees.flatten(sample.inputs)
-        self.leaves = {path: leaves[path] for path in sample.differentiable}
-        self.assemble = trees.assembler(sample, referee.lift)
-        self.tangents = {path: referee.lift(sample.tangents[path]) for path in self.leaves}
+        self.lifted = Lifted(program, sample)
+        self.tangents = {path: referee.lift(sample.tangents[path]) for path in self.lifted.leaves}
 
     def jvp(self, last: bool) -> dict[str, Sides]:
         """Both sides of the derivative of every floating output. Raises Undecided where balls are
@@ -114,9 +117,9 @@ class _Lines:
     def hvp(self, last: bool) -> dict[str, Sides]:
         """H v by leaf. Raises as `jvp` does; _Kink, and Unsupported beyond AXES elements, where
         `backward` does not claim what `forward` says."""
-        shapes = {path: leaf.shape for path, leaf in self.leaves.items()}
-        rng = np.random.default_rng(len(shapes))
-        w = {path: referee.dyadic_direction(rng, shape) for path, shape in shapes.items()}
+        leaves = self.lifted.leaves
+        rng = np.random.default_rng(len(leaves))
+        w = {path: referee.dyadic_direction(rng, leaf.shape) for path, leaf in leaves.items()}
         truth = self._crossed({path: referee.lift(each) for path, each in w.items()})
         try:
             claims = referee.with_order_raising(self._claims)
@@ -125,9 +128,9 @@ class _Lines:
         else:
             wrong = self._disagreement(claims, w, truth, last)
         if wrong:
-            if sum(leaf.size for leaf in self.leaves.values()) > AXES:
+            if sum(leaf.size for leaf in leaves.values()) > AXES:
                 raise Unsupported(wrong)
-            claims = {path: self._element_by_element(path) for path in shapes}
+            claims = {path: self._element_by_element(path) for path in leaves}
         found = {}
         for path, claim in claims.items():
             middle = referee.midpoints(claim)
@@ -141,22 +144,18 @@ class _Lines:
         middles = {name: referee.midpoints(each) for name, each in found.items()}
         radii = {name: referee.radii(each) for name, each in found.items()}
         if any(np.isnan(each).any() for each in middles.values()):
-            steps = [2.0**-exponent for exponent in (64, 256, 1024)]
-            # x + h takes 1024 bits more than x.
-            near = referee.with_precision(
-                lambda: [self._slopes(sign, 1, step) for step in steps], MOST_BITS
-            )
+            beside = near(lambda step: self._slopes(sign, 1, step))
             for name, middle in middles.items():
-                unknown = np.isnan(middle)
-                values = [referee.midpoints(each[name])[unknown] for each in near]
-                middle[unknown], radii[name][unknown] = _limit(values), 0.0
+                for index in zip(*np.nonzero(np.isnan(middle)), strict=True):
+                    parts = [each[name].series.parts[0][index] for each in beside]
+                    middle[index], radii[name][index] = float(limit_of(parts)), 0.0
         if any(np.isinf(each).any() for each in radii.values()):
             raise Undecided("an unbounded ball; raise the precision")
         return middles, radii
 
     def _slopes(self, sign: int, order: int, step: float = 0.0) -> dict[str, BallArray]:
         """Coefficient 1 of every floating output at `step` along the tangents."""
-        outputs = _floating(self._moved(self.tangents, sign, order, step)[1])
+        outputs = _floating(self.lifted.moved(self.tangents, sign, order, step).trace)
         names = self.program.forward_code.returns
         return {names[place]: referee.coefficient(each, 1) for place, each in outputs.items()}
 
@@ -165,23 +164,27 @@ class _Lines:
         returns less than the gradients."""
         if self.program.backward_code is None:
             raise Unsupported("the case has no `backward`")
-        inputs, trace = self._moved(self.tangents, 1, order)
-        cotangents = tuple(referee.lift(each) for each in self.sample.cotangents)
-        returned, _ = self.program.backward(referee.xp, cotangents, inputs, trace)
-        gradients = by_path(returned, self.sample)
-        found = {path: referee.coefficient(_balls(gradients[path]), 1) for path in self.leaves}
-        for path, each in found.items():
-            if each.shape != self.leaves[path].shape:
-                raise Unsupported(f"the gradient of `{path}` has shape {list(each.shape)}")
+        moved = self.lifted.moved(self.tangents, 1, order)
+        returned, _ = self.program.backward(
+            referee.xp, self.lifted.cotangents, moved.inputs, moved.trace
+        )
+        gradients = trees.by_path(returned, self.sample)
+        found = {}
+        for path, leaf in self.lifted.leaves.items():
+            if path not in gradients:
+                raise Unsupported(f"`backward` returned no gradient for `{path}`")
+            found[path] = referee.coefficient(as_balls(gradients[path]), 1)
+            if found[path].shape != leaf.shape:
+                raise Unsupported(f"the gradient of `{path}` has shape {list(found[path].shape)}")
         return found
 
     def _disagreement(
         self, claims: Mapping[str, BallArray], w: Mapping[str, Array], truth: arb, last: bool
     ) -> str:
         """What is wrong with <claims, w>, which should be `truth`; "" for nothing. Raises Undecided
-        where they agree to fewer than DIGITS digits."""
+        where they agree to fewer digits than `NARROW` has."""
         terms = [claims[path] * referee.lift(each) for path, each in w.items()]
-        claim, size = _total(terms), _total(map(abs, terms))
+        claim, size = total(terms), total(map(abs, terms))
         if claim.is_nan():
             return "`backward` is not finite along the tangents"
         if not claim.overlaps(truth):
@@ -195,14 +198,15 @@ class _Lines:
 
     def _element_by_element(self, path: str) -> BallArray:
         """H v of one leaf, from `forward` alone."""
-        leaf = self.leaves[path]
-        none = {other: referee.lift(np.zeros(each.shape)) for other, each in self.leaves.items()}
+        leaves = self.lifted.leaves
+        none = {other: referee.lift(np.zeros(each.shape)) for other, each in leaves.items()}
+        shape = leaves[path].shape
         found = [
-            self._crossed({**none, path: referee.lift(referee.unit_direction(leaf.shape, index))})
-            for index in np.ndindex(leaf.shape)
+            self._crossed({**none, path: referee.lift(referee.unit_direction(shape, index))})
+            for index in np.ndindex(shape)
         ]
         flat: BallArray = referee.lift(found)
-        return flat.mapped(lambda each: each.reshape(leaf.shape))
+        return flat.mapped(lambda each: each.reshape(shape))
 
     def _crossed(self, w: Mapping[str, BallArray]) -> arb:
         """<w, H v>. Raises _Kink."""
@@ -229,37 +233,14 @@ class _Lines:
 
     def _coefficients(self, direction: Mapping[str, BallArray], sign: int, order: int) -> list[arb]:
         """Coefficients 0, 1 and 2 of <cotangents, outputs>."""
-        outputs = _floating(self._moved(direction, sign, order)[1])
+        outputs = _floating(self.lifted.moved(direction, sign, order).trace)
         return [
-            _total(
-                referee.coefficient(output, power) * referee.lift(self.sample.cotangents[place])
+            total(
+                referee.coefficient(output, power) * self.lifted.cotangents[place]
                 for place, output in outputs.items()
             )
             for power in (0, 1, 2)
         ]
-
-    def _moved(
-        self, direction: Mapping[str, BallArray], sign: int, order: int, step: float = 0.0
-    ) -> tuple[dict[str, Any], Trace]:
-        """The inputs with each leaf moved by `step` + t along `sign` times the direction, and
-        `forward` of them."""
-        variables = []
-        for path, leaf in self.leaves.items():
-            along = direction[path] * sign
-            moved = referee.lift_along(leaf, along, order)
-            variables.append(moved + along * step if step else moved)
-        inputs = self.assemble(variables)
-        return inputs, self.program.forward(referee.xp, inputs)
-
-
-def _limit(near: list[Array]) -> Array:
-    """The limit of a one-sided derivative, from its values ever closer to a singularity: NaN where
-    `forward` is not real, infinite where it grows without an end in sight, as 1/h and log h do."""
-    grows = np.all([np.abs(b) > 2 * np.abs(a) for a, b in pairwise(near)], axis=0)
-    nowhere = np.any([np.isnan(each) for each in near], axis=0)
-    if not np.all(grows | nowhere):
-        raise Unsupported("a singularity that balls do not resolve")
-    return np.where(nowhere, np.nan, np.copysign(np.inf, near[-1]))
 
 
 def _sides(left: Array, right: Array, radius: Array) -> Sides:
@@ -268,23 +249,10 @@ def _sides(left: Array, right: Array, radius: Array) -> Sides:
     return Sides(left, right, radius + np.where(np.isfinite(largest), largest * 2.0**-53, 0.0))
 
 
-def _balls(value: Any) -> BallArray:
-    return value if isinstance(value, BallArray) else referee.lift(np.asarray(value))
-
-
 def _floating(trace: Trace) -> dict[int, BallArray]:
     """The outputs that have derivatives, by position; integers and booleans have none."""
     return {
-        place: _balls(output)
+        place: as_balls(output)
         for place, output in enumerate(trace.outputs)
         if np.dtype(getattr(output, "dtype", type(output))).kind == "f"
     }
-
-
-def _total(arrays: Iterable[BallArray]) -> arb:
-    """The sum of all elements."""
-    total = arb(0)
-    for array in arrays:
-        for element in array.series.parts[0].ravel():
-            total += element
-    return total

@@ -12,6 +12,7 @@ makes no framework look wrong. The backward itself is judged by the numeric diff
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,13 +22,17 @@ import numpy as np
 from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
-from harness.certificate import Certificate, Sides, along_axes, certified_values, certify
+from harness.certificate import Certificate, certified_values, certify
 from harness.compare import Tolerance, Truth, judge
-from harness.diagnose.inquest import Findings, inquire
+from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample, Status, Task, unit_roundoff
+from harness.model import Array, Gradients, Sample, Status, Task
 from harness.rounding import Deviation, deviation
+from harness.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 from harness.staging import Program
+
+#: Of an array of more than AXES elements: how many elements, and along how many directions.
+SAMPLED, DIRECTIONS = 16, 4
 
 
 class Evidence:
@@ -52,7 +57,7 @@ class Evidence:
         self._spread = spread or {}
         self._wanted = tuple(wanted)
         self._tolerance = tolerance or Tolerance()
-        self._along_axes: dict[str, Sides | None] = {}
+        self._by_forward: dict[str, Truth | None] = {}
 
     @cached_property
     def manual(self) -> Gradients | Exception:
@@ -88,11 +93,6 @@ class Evidence:
             return certify(self.program, self.sample, self._values)
         except Exception as error:  # the case's own code may raise anything
             return Certificate("undecided", reason=f"{type(error).__name__}: {error}")
-
-    @cached_property
-    def findings(self) -> Findings:
-        """What is still right in a backward that is proved wrong."""
-        return inquire(self.program, self.sample)
 
     def value(self, name: str) -> Truth:
         """The reference of an output or a wanted intermediate."""
@@ -143,14 +143,45 @@ class Evidence:
         certificate = self.certificate
         if certificate.trusts(name):
             return self._certified(certificate.gradients[name], certificate.radii[name])
-        if name not in self._along_axes:
+        if name not in self._by_forward:
             try:
-                self._along_axes[name] = along_axes(self.program, self.sample, name)
+                self._by_forward[name] = self._of_forward(name)
             except Exception:  # what the case raises is said where the methods run it
-                self._along_axes[name] = None
-        sides = self._along_axes[name]
-        if sides is None:
+                self._by_forward[name] = None
+        return self._by_forward[name]
+
+    def _of_forward(self, name: str) -> Truth | None:
+        """What `forward` alone says: every element of a small array; of a large one a few, and the
+        slopes along a few directions, which no error in the others escapes."""
+        size = math.prod(trees.shape_of(self.sample, name))
+        if size <= AXES:
+            sides = along_axes(self.program, self.sample, name)
+            return None if sides is None else self._beside(sides)
+        rng = np.random.default_rng([size, *name.encode()])
+        chosen = np.sort(rng.choice(size, SAMPLED, replace=False))
+        some = sampled_axes(self.program, self.sample, name, chosen.tolist())
+        if some is None:
             return None
+        slopes = random_slopes(self.program, self.sample, name, DIRECTIONS)
+        along = None if slopes is None else (slopes.directions, slopes.midpoints, slopes.radii)
+        few = self._beside(some)
+
+        def spread(values: Array) -> Array:
+            whole = np.full(size, np.nan)
+            whole[chosen] = values
+            return whole.reshape(trees.shape_of(self.sample, name))
+
+        assert few.uncertainty is not None
+        return replace(
+            few,
+            value=spread(few.value),
+            uncertainty=spread(few.uncertainty),
+            sides=few.sides and (spread(few.sides[0]), spread(few.sides[1])),
+            sampled=chosen,
+            slopes=along,
+        )
+
+    def _beside(self, sides: Sides) -> Truth:
         truth = self._certified(sides.middle, sides.radius)
         return truth if sides.smooth else replace(truth, sides=(sides.left, sides.right))
 

@@ -1,4 +1,4 @@
-"""One method on one sample: its value, its gradients, and what sources printed for the point."""
+"""Judges one method on one sample: its value, its gradients, what sources printed for the point."""
 
 from __future__ import annotations
 
@@ -9,74 +9,39 @@ from typing import Any
 
 import numpy as np
 
-from harness import backends, printed, rows, trees
-from harness.backends.numeric import NumericBackend
+from harness import backends, printed, rows
+from harness.answers import compute
 from harness.cases.schema import Expectation
 from harness.compare import Allows, Tolerance, Truth, Verdict, judge
-from harness.diagnose.blame import blame
 from harness.diagnose.signature import signature
-from harness.errors import HarnessError, Unsupported
-from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status, Task, unit_roundoff
+from harness.dtypes import is_half, unit_roundoff
+from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
 from harness.rounding import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
 
 class GradientCell:
-    """Runs a method and judges what comes back."""
+    """Judges the numbers that a method gave, by mode."""
 
-    def __init__(self, cell: Cell, bench: Workbench) -> None:
-        self.cell, self.bench = cell, bench
+    def __init__(self, cell: Cell, bench: Workbench, found: Mapping[str, Gradients]) -> None:
+        self.cell, self.bench, self.found = cell, bench, found
         self.case = bench.cases[cell.case]
         self.subject = bench.subject(cell)
-        self.modes = tuple(mode for mode in bench.request.modes if mode != "train")
 
     def rows(self) -> list[Row]:
-        """The rows of the modes asked for. Raises what the case or the method raises."""
-        found: Gradients | None = None
-        failed: list[Row] = []
-        if "vjp" in self.modes:
-            try:
-                found = self.compute()
-            except Exception as error:
-                if "value" not in self.modes:
-                    raise
-                # A method without this derivative may still have the value.
-                failed = rows.raised(self.cell, ["vjp"], error, self.case)
-        differentiated = found is not None
-        found = found or self.compute(gradient=False)
-        result = self._value_rows(found) if "value" in self.modes else []
-        if differentiated:
-            result += self._derivative_rows(found)
-        modes = [mode for mode in self.modes if mode != "vjp" or differentiated]
-        for expectation in self.subject.point.expect:
-            result.extend(self._expectation_rows(expectation, found, modes))
-        return result + failed
-
-    def compute(self, *, gradient: bool = True, step: float | None = None) -> Gradients:
-        """Run the method on its own copy of the sample, and make sure it left the copy alone.
-
-        `step` runs the numeric method with that fixed step instead. Raises what the case or the
-        method raises, Unsupported for a native function that the case does not have, HarnessError
-        for a method that changes its inputs.
-        """
-        label = self.cell.backend
-        name, _, variant = label.partition(":")
-        native = variant == "native"
-        if native and name not in self.case.code.natives:
-            raise Unsupported(f"the case has no `native_{name}`")
-        sample = self.subject.sample
-        given = trees.cast(sample, sample.dtype)
-        backend = self.bench.backend(label) if step is None else NumericBackend(step=step)
-        found = backend.differentiate(
-            self.case.program,
-            given,
-            Task("vjp" if gradient else "value", () if native else self.subject.wanted),
-        )
-        changed = _changed(given, sample)
-        if changed:
-            raise HarnessError(f"`{label}` changed its input `{changed}`")
-        return found
+        """The rows of these modes. Raises what a reference raises."""
+        result: list[Row] = []
+        found = self.found
+        if "value" in found:
+            result += self._value_rows(found["value"])
+        if "vjp" in found:
+            result += self._derivative_rows(found["vjp"])
+        numbers = found.get("vjp", found.get("value"))
+        if numbers is not None:
+            for expectation in self.subject.point.expect:
+                result.extend(self._expectation_rows(expectation, numbers, list(found)))
+        return result
 
     def _value_rows(self, found: Gradients) -> list[Row]:
         result = []
@@ -135,11 +100,11 @@ class GradientCell:
             "verified": f"verified {_how_far(certificate.digits)}",
             "close": f"the same {_how_far(certificate.digits)} and then proved different, as a "
             "rounded constant makes it",
-            "wrong": f"proved wrong: {wrong}",
+            "wrong": "; ".join(filter(None, (f"proved wrong: {wrong}", certificate.reason))),
             "kink": "no derivative exists along a random direction",
             "undecided": certificate.reason,
         }[certificate.state]
-        note = self._blame() if certificate.state == "wrong" else ""
+        note = self.subject.accusation.text if certificate.state == "wrong" else ""
         verdict = Verdict(status, digits=digits, detail=detail)
         return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, "certified", found, note)
 
@@ -148,13 +113,16 @@ class GradientCell:
         if verdict.status not in (Status.FAIL, Status.IMPRECISE) or got is None:
             return ""
         looks = signature(got, truth.value)
-        is_wrong = name in self.subject.evidence.certificate.wrong
-        blamed = self._blame() if self.cell.backend == "manual" and is_wrong else ""
+        blamed = self.subject.accusation.text if self._at_fault(name) else ""
         return "; ".join(filter(None, (f"looks like: {looks}" if looks else "", blamed)))
 
-    def _blame(self) -> str:
-        """The line of a backward that is proved wrong."""
-        return blame(self.case.code, self.subject.evidence.findings)
+    def _at_fault(self, name: str) -> bool:
+        """Whether the backward as a formula is wrong about `name`; a wrong shape has no certificate
+        to say so."""
+        certificate = self.subject.evidence.certificate
+        if self.cell.backend != "manual" or certificate.state not in ("wrong", "undecided"):
+            return False
+        return name in certificate.wrong or name in self.subject.accusation.findings.wrong
 
     def _expectation_rows(
         self, expectation: Expectation, found: Gradients, modes: Sequence[str]
@@ -167,7 +135,8 @@ class GradientCell:
         if expectation.step is not None:
             if name != "numeric" or "vjp" not in modes:
                 return
-            found = _with_rounding_alone(self.compute(step=expectation.step), expectation.step)
+            again = compute(self.cell, self.bench, step=expectation.step)
+            found = _with_rounding_alone(again, expectation.step)
             note = f"step {expectation.step:g}"
         for kind, key, numbers in self._expected(expectation):
             mode = "value" if kind == "values" else "vjp"
@@ -177,7 +146,7 @@ class GradientCell:
                 continue
             expected, half = printed.to_arrays(numbers)
             allowance = half + self.subject.evidence.printed_allowance(kind, key)
-            allowance = allowance + self._printed_rounding(expectation.dtype) * np.abs(expected)
+            allowance = allowance + self._printed_rounding(expectation.dtype, kind, key, expected)
             truth = Truth(expected, "printed")
             verdict = self._judge(kind, key, array, truth, found, allowance)
             quantity = {
@@ -187,12 +156,19 @@ class GradientCell:
             }[kind]
             yield rows.judged(self.cell, mode, quantity, verdict, "printed", found, note)
 
-    def _printed_rounding(self, dtype: str) -> float:
-        """Relative rounding errors that a printed number and a recomputed one may differ by: of a
-        few operations in the dtype of the source, of more in that of the cell if it is coarser."""
-        few = 8 * unit_roundoff(dtype)
-        coarser = unit_roundoff(self.cell.dtype) > unit_roundoff("float64")
-        return few + (256 * unit_roundoff(self.cell.dtype) if coarser else 0.0)
+    def _printed_rounding(self, dtype: str, kind: str, key: str, expected: Array) -> Array:
+        """Rounding errors that a printed number and a recomputed one may differ by: of a few
+        operations in the dtype of the source, of more in that of the cell if it is coarser."""
+        size, here = np.abs(expected), self.cell.dtype
+        few = np.asarray(8 * unit_roundoff(dtype) * size)
+        if here == "float64":
+            return few
+        # 256 roundings of bfloat16 are the whole number: there the measured ones have to do.
+        deviation = self.subject.evidence.deviation(48) if is_half(here) else None
+        moved = getattr(deviation, kind).get(key) if deviation else None
+        if moved is None:
+            return few + 256 * unit_roundoff(here) * size
+        return few + RoundingTolerance(moved).array(expected, here)
 
     def _expected(self, expectation: Expectation) -> Iterator[tuple[str, str, Any]]:
         """Field of Gradients, key in it, and printed numbers, of everything expected."""
@@ -269,23 +245,12 @@ def _with_rounding_alone(found: Gradients, step: float) -> Gradients:
     """
     largest = max(float(np.max(np.abs(each), initial=0.0)) for each in found.values.values())
     some = next(iter(found.values.values()))
-    rounding = 2 * unit_roundoff(str(some.dtype)) * largest / step
+    dtype = (
+        "float64" if is_half(some.dtype.name) else some.dtype.name
+    )  # as harness.backends.numeric
+    rounding = 2 * unit_roundoff(dtype) * largest / step
     errors = {name: np.full(each.shape, rounding) for name, each in found.uncertainty.items()}
     return replace(found, uncertainty=errors)
-
-
-def _changed(given: Sample, sample: Sample) -> str:
-    """The path of the first input or cotangent that is no longer what it was, or ""."""
-    after = _arrays(given)
-    for path, array in _arrays(sample).items():
-        if path not in after or not np.array_equal(after[path], array, equal_nan=True):
-            return path
-    return ""
-
-
-def _arrays(sample: Sample) -> dict[str, Array]:
-    cotangents = {f"cotangent {index}": each for index, each in enumerate(sample.cotangents)}
-    return {**trees.flatten(sample.inputs), **cotangents}
 
 
 def _by_leaf(gradient: Mapping[str, Any], sample: Sample) -> Iterator[tuple[str, Any]]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
-Mode = Literal["value", "vjp", "jvp", "hvp", "train"]
+#: What a method can be asked about a sample; training is a run of many gradients.
+TaskMode = Literal["value", "vjp", "jvp", "hvp"]
+Mode = TaskMode | Literal["train"]
 #: The modes of a run that names none: reverse mode is what people write by hand.
 MODES: tuple[Mode, ...] = ("value", "vjp", "train")
 ALL_MODES: tuple[Mode, ...] = (*MODES, "jvp", "hvp")
-DTYPES = ("float64", "float32")
 
 
 class Status:
@@ -76,7 +76,7 @@ class Task:
     derivative besides. The values of the named intermediates are wanted in every mode, their
     gradients in `vjp`."""
 
-    mode: Literal["value", "vjp", "jvp", "hvp"] = "vjp"
+    mode: TaskMode = "vjp"
     intermediates: tuple[str, ...] = ()
 
 
@@ -107,6 +107,18 @@ class Gradients:
     uncertainty: dict[str, Array] = field(default_factory=dict)
     sampled: dict[str, Array] = field(default_factory=dict)
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a method gave no numbers, in the words of a row."""
+
+    status: str
+    detail: str
+
+
+#: What one method says about one cell, by mode.
+Answer: TypeAlias = dict[str, Gradients | Failure]
 
 
 @dataclass(frozen=True)
@@ -171,13 +183,3 @@ class Mark:
     def wrong(self) -> bool:
         """Whether it is a number (or NaN) that no convention allows."""
         return self.judged and not self.valid and self.label in ("infinite", "nan", "outside")
-
-
-def dtype_digits(dtype: str) -> float:
-    """Significant decimal digits of a float dtype: 15.95 for float64, 7.22 for float32."""
-    return float(-np.log10(unit_roundoff(dtype)))
-
-
-def unit_roundoff(dtype: str) -> float:
-    """u = 2**-53 for float64, 2**-24 for float32: half the distance from 1 to the next number."""
-    return float(np.finfo(dtype).eps) / 2

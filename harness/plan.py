@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from harness import backends
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
+from harness.dtypes import DTYPES
 from harness.errors import CaseError, UsageError, did_you_mean
-from harness.model import DTYPES, MODES
+from harness.model import MODES
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,22 @@ class Request:
 
     backends: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
-    modes: tuple[str, ...] = MODES
+    modes: tuple[Mode, ...] = MODES
     points: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ("default",)
     seed: int = 0
     draws: int = 3
     step: float | None = None
     intermediates: bool = False
+
+    def modes_of(self, cell: Cell) -> tuple[Mode, ...]:
+        """The modes asked for that apply to a cell. A backward gives no JVP and no HVP."""
+        manual = cell.backend.partition(":")[0] == "manual"
+        return tuple(
+            mode
+            for mode in self.modes
+            if (mode == "train") == cell.training and not (manual and mode in DIRECTIONAL)
+        )
 
 
 @dataclass(frozen=True)

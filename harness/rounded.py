@@ -18,14 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.dtypes import FORMATS, numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
 from harness.rounded_functions import namespace
-
-#: Unit roundoff and smallest normal number; numpy knows no `finfo` of bfloat16.
-UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-TINY = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "bfloat16": 2.0**-126}
 
 _POOL = 4096
 _OPERATORS = """
@@ -55,7 +52,7 @@ class Rounded:
     @property
     def dtype(self) -> Any:
         """The dtype that the numbers have in the sample, not the one that carries them."""
-        return np.dtype(self.rounding.dtype) if self.data.dtype.kind == "f" else self.data.dtype
+        return numpy_dtype(self.rounding.dtype) if self.data.dtype.kind == "f" else self.data.dtype
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
@@ -147,7 +144,7 @@ class Rounding:
         carrier: type[np.floating[Any]] = np.float64,
     ) -> None:
         self.dtype, self.step, self.carrier = dtype, step, carrier
-        self._unit, self._tiny = UNIT[dtype], TINY[dtype]
+        self._format = FORMATS[dtype]
         self._rng = np.random.default_rng(seed)
         self._pool: Array = np.empty(0)
         self._used = 0
@@ -168,14 +165,18 @@ class Rounding:
 
     def perturb(self, data: Any, c: float = 1.0) -> Any:
         """`data` after one rounding error of size c h. A subnormal result is flushed to zero, as
-        some frameworks do, or doubled."""
+        some frameworks do, or doubled; where none does, it errs as if it were the smallest normal
+        number."""
         data = np.asarray(data)
         if not c or not self.errs(data):
             return data
         relative = (c * self.step) * self.signs(data.shape)
-        subnormal = np.abs(data) < self._tiny
+        tiny = self._format.tiny
+        subnormal = (np.abs(data) < tiny) & (data != 0)
         if subnormal.any():
-            relative = np.where(subnormal, np.sign(relative), relative)
+            size = np.where(subnormal, np.abs(data), tiny)
+            error = np.sign(relative) if self._format.flushes else relative * (tiny / size)
+            relative = np.where(subnormal, error, relative)
         return data * (1 + relative)  # and not data + ..., which is NaN for an infinity
 
     def perturb_terms(self, data: Array, axis: Any = None) -> Array:
@@ -207,7 +208,7 @@ class Rounding:
         data = data.astype(self.carrier, copy=False)
         if not self.step:
             return data
-        digits = np.frexp(data)[0] / self._unit
+        digits = np.frexp(data)[0] / self._format.unit
         inexact = np.isfinite(data) & (digits != np.rint(digits))
         return np.where(inexact, self.perturb(data), data) if inexact.any() else data
 
@@ -218,9 +219,9 @@ class Rounding:
         wanted = np.dtype(dtype)
         if wanted.kind == "c":
             raise Unsupported(f"rounding: `{wanted}`; the model of rounding is for the reals")
-        if wanted.name not in UNIT:
+        if wanted.name not in FORMATS:
             return wanted
-        if UNIT[wanted.name] > self._unit:
+        if FORMATS[wanted.name].unit > self._format.unit:
             raise Unsupported(f"rounding: `{wanted}` inside a sample of {self.dtype}")
         return self.carrier
 
@@ -270,4 +271,4 @@ class Rounding:
         return call
 
 
-__all__ = ["TINY", "UNIT", "Rounded", "Rounding"]
+__all__ = ["Rounded", "Rounding"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat.numpy
 import numpy as np
 
+from harness.dtypes import finfo, isdtype
 from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
@@ -94,7 +95,8 @@ class _Standard(_Lifted):
         if name in _PLAIN:
             return getattr(_numpy, name)
         if name in _ABOUT_DTYPES:
-            return lambda *args: getattr(_numpy, name)(*map(_dtype, args))
+            function = {"finfo": finfo, "isdtype": isdtype}.get(name, getattr(_numpy, name))
+            return lambda *args: function(*map(_dtype, args))
         if name in _CONSTANT:
             function = getattr(_numpy, name)
             return rounding.lift(lambda *a, **options: rounding.constant(function(*a, **options)))

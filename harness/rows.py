@@ -13,7 +13,7 @@ from dataclasses import replace
 from harness.cases.case import Case
 from harness.cases.schema import Gap
 from harness.compare import Verdict
-from harness.errors import CaseError, HarnessError, Unsupported
+from harness.errors import CaseError, HarnessError
 from harness.model import Gradients, Row, Status
 from harness.plan import Cell
 from harness.staging import fault_line
@@ -61,12 +61,6 @@ def uncompared(cell: Cell, modes: Iterable[str], status: str, detail: str) -> li
         )
         for mode in modes
     ]
-
-
-def raised(cell: Cell, modes: Iterable[str], error: Exception, case: Case) -> list[Row]:
-    """The rows of a method that raised: `unsupported` if it says so, `error` if it does not."""
-    status = Status.UNSUPPORTED if isinstance(error, Unsupported) else Status.ERROR
-    return uncompared(cell, modes, status, describe(error, case))
 
 
 def describe(error: BaseException, case: Case) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from harness.errors import HarnessError, did_you_mean
+from harness.dtypes import convert, is_floating, numpy_dtype
 from harness.model import Array, Sample
 
 _NAMESPACE = "harness"
@@ -74,56 +74,48 @@ def variables(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
     """The differentiable leaves in order, then one array of zeros per named intermediate."""
     leaves = flatten(sample.inputs)
     return [leaves[path] for path in sample.differentiable] + [
-        np.zeros(sample.intermediates[name], sample.dtype) for name in intermediates
+        np.zeros(sample.intermediates[name], numpy_dtype(sample.dtype)) for name in intermediates
     ]
 
 
 def cast(sample: Sample, dtype: str) -> Sample:
     """Copies of the same numbers in a float dtype; exact when it is a wider one."""
 
-    def convert(_path: str, leaf: Array) -> Array:
-        return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf.copy()
+    def cast_leaf(_path: str, leaf: Array) -> Array:
+        return convert(leaf, dtype) if is_floating(leaf.dtype) else leaf.copy()
 
     return replace(
         sample,
         dtype=dtype,
-        inputs=dict(map_with_path(convert, sample.inputs)),
-        cotangents=tuple(cotangent.astype(dtype) for cotangent in sample.cotangents),
-        tangents={path: tangent.astype(dtype) for path, tangent in sample.tangents.items()},
+        inputs=dict(map_with_path(cast_leaf, sample.inputs)),
+        cotangents=tuple(convert(cotangent, dtype) for cotangent in sample.cotangents),
+        tangents={path: convert(tangent, dtype) for path, tangent in sample.tangents.items()},
     )
 
 
-def by_path(returned: Any, sample: Sample) -> dict[str, Array]:
-    """What `backward` returned, as leaf path -> array.
+def shape_of(sample: Sample, name: str) -> tuple[int, ...]:
+    """The shape of a leaf, by path, or of an intermediate."""
+    if name in sample.intermediates:
+        return sample.intermediates[name]
+    shape: tuple[int, ...] = flatten(sample.inputs)[name].shape
+    return shape
+
+
+def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
+    """What `backward` returned for the differentiable leaves, by path.
 
     A dict is taken by input name; a tuple, a list or a bare array in the order of the
-    differentiable inputs. One that is missing is left out. Raises HarnessError for a name that is
-    no input, and for another number of arrays.
+    differentiable inputs. A missing one is left out.
     """
     if returned is None:
-        raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
-    names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
+        return {}
     if not isinstance(returned, Mapping):
         items = returned if isinstance(returned, tuple | list) else [returned]
-        if len(items) != len(names):
-            raise HarnessError(
-                f"`backward` returned {len(items)} gradients for {len(names)} differentiable "
-                f"inputs ({', '.join(names)}); return a dict by input name"
-            )
-        returned = dict(zip(names, items, strict=True))
-    for name in returned:
-        if name not in sample.inputs:
-            raise HarnessError(
-                f"`backward` returned a gradient for `{name}`, which is no input; "
-                + did_you_mean(name, names)
-            )
-    found = {path: np.asarray(leaf) for path, leaf in flatten(dict(returned)).items()}
-    leaves = flatten(sample.inputs)
-    for path, gradient in found.items():
-        # A bare array where a container belongs is judged as missing its leaves.
-        if path not in leaves and not any(leaf.startswith(f"{path}.") for leaf in leaves):
-            raise HarnessError(
-                f"`backward` returned a gradient for `{path}` (shape {list(gradient.shape)}), "
-                f"which is no input; {did_you_mean(path, leaves)}"
-            )
-    return found
+        returned = dict(zip(input_names(sample), items, strict=False))
+    found = flatten(dict(returned))
+    return {path: found[path] for path in sample.differentiable if path in found}
+
+
+def input_names(sample: Sample) -> list[str]:
+    """The inputs that have a differentiable leaf."""
+    return list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))

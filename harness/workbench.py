@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from harness import backends
+from harness import backends, training, trees
 from harness.backends.base import Backend
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
 from harness.cases.sampling import draw_sample, printed_spread
 from harness.cases.schema import Point
 from harness.compare import Tolerance
+from harness.diagnose.accusation import Accusation
+from harness.emulated import EMULATED, EmulatedBackend
 from harness.evidence import Evidence
-from harness.model import Sample
+from harness.model import Array, Sample
 from harness.plan import Cell, Request
 
 #: Samples whose references are kept. Cells of one sample come one after the other, except where
@@ -54,6 +56,11 @@ class Subject:
         )
 
     @cached_property
+    def accusation(self) -> Accusation:
+        """What is to be said of a wrong backward."""
+        return Accusation(self._case.code, self._case.program, self.evidence.sample)
+
+    @cached_property
     def evidence(self) -> Evidence:
         """The references of the sample."""
         declared = self._cell.point in self._case.declared.points
@@ -73,10 +80,14 @@ class Workbench:
         self.cases = {case.name: case for case in cases}
         self.request = request
         self._backends: dict[str, Backend] = {}
+        self._ends: dict[tuple[str, str, str, str], list[Array]] = {}
+        self._emulated = EmulatedBackend()
         self._subjects: OrderedDict[tuple[str, str, str, str], Subject] = OrderedDict()
 
-    def backend(self, label: str) -> Backend:
-        """The one instance of a backend in this run."""
+    def backend(self, label: str, dtype: str = "float64") -> Backend:
+        """The one instance of a backend in this run; the one that emulates a dtype for it."""
+        if label == "manual" and dtype in EMULATED:
+            return self._emulated
         if label not in self._backends:
             made = backends.make(label)
             if label == "numeric" and self.request.step is not None:
@@ -93,6 +104,25 @@ class Workbench:
                 self._subjects.popitem(last=False)
         self._subjects.move_to_end(key)
         return self._subjects[key]
+
+    def trajectory(
+        self, cell: Cell, label: str, errors: Sequence[Array] | float | None = None
+    ) -> list[Array]:
+        """The parameters at the end of training with one method's gradients, to which `errors` are
+        added (see `training.disturbed`); each run is made once."""
+        kind = "" if errors is None else "relative" if isinstance(errors, float) else "absolute"
+        key = (cell.case, cell.size, label, kind)
+        if key not in self._ends:
+            case = self.cases[cell.case]
+            sample = training.sample_for(case, self.subject(cell).sample)
+            gradient = self.backend(label).gradient_function(case.program, sample)
+            self._ends[key] = training.descend(
+                gradient if errors is None else training.disturbed(gradient, errors),
+                trees.variables(sample),
+                training.declared(case),
+                training.steps_of(case, cell.size),
+            )
+        return self._ends[key]
 
 
 def tolerance_of(case: Case, dtype: str) -> Tolerance:

@@ -131,13 +131,12 @@ def test_converged_training_ends_at_the_least_squares_answer(loaded: dict[str, C
 
     from harness import training
     from harness.plan import Cell
-    from harness.training_cell import Trajectories
     from harness.workbench import Workbench
 
     bench = Workbench([loaded["linear_regression"]], Request())
     cell = Cell("linear_regression", "draw0", "converged", "float64", "torch", training=True)
     sample = bench.subject(cell).sample
-    w, b = Trajectories(bench).end(cell, "torch")
+    w, b = bench.trajectory(cell, "torch")
     x, t = sample.inputs["x"], sample.inputs["t"]
     (best_w, best_b), *_ = np.linalg.lstsq(np.stack([x, np.ones_like(x)], axis=1), t)
     assert training.steps_of(loaded["linear_regression"], "converged") > 1000

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness import trees
+from harness.dtypes import is_floating
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
@@ -42,6 +43,8 @@ class Backend:
     install: ClassVar[str] = ""
     #: Compiled variants; `native` exists besides for every case that has a `native_<name>`.
     variants: ClassVar[tuple[str, ...]] = ()
+    #: Seconds that importing the framework takes, roughly: who takes longest is started first.
+    startup: ClassVar[float] = 0.0
     #: Whether the method approximates, and so reports its uncertainty.
     approximate: ClassVar[bool] = False
 
@@ -69,6 +72,9 @@ class Backend:
                 continue
         return found
 
+    def start(self) -> None:
+        """Import the framework, in a process that will serve this backend alone."""
+
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """The value of `sample` and the derivative that `task` asks for.
 
@@ -91,6 +97,9 @@ class FrameworkBackend(Backend):
     def xp(self) -> Namespace:
         """The framework's array namespace."""
         raise NotImplementedError
+
+    def start(self) -> None:
+        _ = self.xp
 
     def asarray(self, array: Array) -> Any:
         """A framework array of the same shape and dtype, sharing no memory with `array`."""
@@ -216,7 +225,7 @@ class FrameworkBackend(Backend):
         for name, result in results:
             if result is not None:
                 yield name, self.to_numpy(result)
-            elif values[name].dtype.kind in "fc":
+            elif is_floating(values[name].dtype) or values[name].dtype.kind == "c":
                 yield name, np.zeros_like(values[name])
 
     def primal(

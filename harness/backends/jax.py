@@ -24,6 +24,7 @@ class JaxBackend(FrameworkBackend):
 
     name = "jax"
     module = "jax"
+    startup = 1.0
     distributions = ("jax", "jaxlib")
     install = "python -m pip install 'gradient-harness[jax]'"
     variants = ("jit",)
@@ -60,7 +61,7 @@ class JaxBackend(FrameworkBackend):
 
         def primal(arguments: list[Any]) -> tuple[list[Any], tuple[Any, ...]]:
             outputs = tuple(jax.numpy.asarray(each) for each in function(arguments))
-            return [each for each in outputs[:count] if _inexact(each)], outputs
+            return [each for each in outputs[:count] if self._inexact(each)], outputs
 
         with jax.enable_x64(True):
             _, pullback, outputs = jax.vjp(primal, variables, has_aux=True)
@@ -69,7 +70,7 @@ class JaxBackend(FrameworkBackend):
             wanted = [
                 cotangent.astype(output.dtype)
                 for output, cotangent in zip(outputs, cotangents, strict=False)
-                if _inexact(output)
+                if self._inexact(output)
             ]
             (gradients,) = pullback(wanted)
             jax.block_until_ready((outputs, gradients))
@@ -86,7 +87,7 @@ class JaxBackend(FrameworkBackend):
         with jax.enable_x64(True):
             outputs, results = jax.jvp(primal, (variables,), (tangents,))
             # The tangent of integers has a dtype of its own, which holds nothing.
-            found = [each if _inexact(each) else None for each in results]
+            found = [each if self._inexact(each) else None for each in results]
             jax.block_until_ready((outputs, found))
         return outputs, found
 
@@ -124,9 +125,8 @@ class JaxBackend(FrameworkBackend):
             | errors.NonConcreteBooleanIndexError,
         )
 
-
-def _inexact(array: Any) -> bool:
-    return array.dtype.kind in "fc"
+    def _inexact(self, array: Any) -> bool:
+        return bool(self._jax.numpy.issubdtype(array.dtype, self._jax.numpy.inexact))
 
 
 BACKEND = JaxBackend

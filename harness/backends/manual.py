@@ -9,7 +9,8 @@ A backward is a VJP and nothing else: of JVP and HVP this method has none.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import array_api_compat.numpy as array_numpy
@@ -17,7 +18,7 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import VJP, Backend
-from harness.errors import HarnessError, Unsupported
+from harness.errors import HarnessError, Unsupported, did_you_mean
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program, Trace
@@ -47,15 +48,17 @@ class ManualBackend(Backend):
         if task.mode not in ("value", "vjp"):
             raise Unsupported(f"a backward gives no {task.mode.upper()}")
         start = time.perf_counter()
-        trace = self._forward(program, sample)
+        with _refused():
+            trace = self._forward(program, sample)
         values = dict(
             zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
         )
         values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
         result = Gradients(values)
         if task.mode == "vjp":
-            returned, recorded = self._backward(program, sample, trace)
-            result.gradients = trees.by_path(returned, sample)
+            with _refused():
+                returned, recorded = self._backward(program, sample, trace)
+            result.gradients = _by_path(returned, sample)
             result.intermediates = {
                 name: np.asarray(recorded[f"d{name}"])
                 for name in sample.intermediates
@@ -99,6 +102,17 @@ class ManualBackend(Backend):
             ).with_traceback(error.__traceback__) from error
 
 
+@contextmanager
+def _refused() -> Iterator[None]:
+    """numpy's linear algebra knows no half dtype, and says so in a TypeError."""
+    try:
+        yield
+    except TypeError as error:
+        if "unsupported in linalg" not in str(error):
+            raise
+        raise Unsupported(f"TypeError: {error}").with_traceback(error.__traceback__) from error
+
+
 def _locked(_path: str, value: Any) -> Any:
     """A view that cannot be written to; the owner's array stays as it is."""
     if not isinstance(value, np.ndarray):
@@ -106,6 +120,37 @@ def _locked(_path: str, value: Any) -> Any:
     view = value.view()
     view.flags.writeable = False
     return view
+
+
+def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
+    """The gradients by leaf path. One that is missing is left out, to be judged as missing; a name
+    that is no input and another number of arrays are errors, with what to do about them."""
+    if returned is None:
+        raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
+    names = trees.input_names(sample)
+    if not isinstance(returned, Mapping):
+        items = returned if isinstance(returned, tuple | list) else [returned]
+        if len(items) != len(names):
+            raise HarnessError(
+                f"`backward` returned {len(items)} gradients for {len(names)} differentiable "
+                f"inputs ({', '.join(names)}); return a dict by input name"
+            )
+        returned = dict(zip(names, items, strict=True))
+    for name in returned:
+        if name not in sample.inputs:
+            raise HarnessError(
+                f"`backward` returned a gradient for `{name}`, which is no input; "
+                + did_you_mean(name, names)
+            )
+    leaves = trees.flatten(sample.inputs)
+    for path, gradient in trees.flatten(dict(returned)).items():
+        # A bare array where a container belongs is judged as missing its leaves.
+        if path not in leaves and not any(leaf.startswith(f"{path}.") for leaf in leaves):
+            raise HarnessError(
+                f"`backward` returned a gradient for `{path}` (shape {list(np.shape(gradient))}), "
+                f"which is no input; {did_you_mean(path, leaves)}"
+            )
+    return {path: np.asarray(leaf) for path, leaf in trees.by_path(returned, sample).items()}
 
 
 BACKEND = ManualBackend

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ import numpy as np
 from harness import trees
 from harness.backends.base import VJP, Backend
 from harness.differences import EVERYWHERE, POOR, ROUNDING, Line, along, joined, quotient, steps
+from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
@@ -61,31 +62,39 @@ class NumericBackend(Backend):
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """As in the base class, with `uncertainty` for every element and `sampled` where only
         some of the elements of a large input were computed."""
-        start = time.perf_counter()
+        start, dtype = time.perf_counter(), sample.dtype
+        sample = _workable(sample)
         trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
         values = dict(
             zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
         )
         values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
-        result = Gradients(values)
+        result = Gradients(_narrowed(values, dtype))
         if task.mode == "vjp":
-            self._gradient(program, sample, task.intermediates, result)
+            self._gradient(program, sample, task.intermediates, result, dtype)
         elif task.mode == "jvp":
             outputs = self._outputs(program)
-            result.jvps = self._along_tangents(outputs, sample, result, ROOT)
+            result.jvps = _narrowed(self._along_tangents(outputs, sample, result, ROOT), dtype)
         elif task.mode == "hvp":
             written = program.backward_code is not None
             result.detail = f"differences of {'`backward`' if written else 'differences'}"
             slopes = self._written(program, sample) if written else self._own(program, sample)
-            result.hvps = self._along_tangents(
-                slopes, sample, result, ROOT if written else ROOT_OF_QUOTIENTS
-            )
+            root = ROOT if written else ROOT_OF_QUOTIENTS
+            result.hvps = _narrowed(self._along_tangents(slopes, sample, result, root), dtype)
+        if sample.dtype != dtype and task.mode != "value":
+            result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
         result.seconds = time.perf_counter() - start
         return result
 
     def _gradient(
-        self, program: Program, sample: Sample, intermediates: Sequence[str], result: Gradients
+        self,
+        program: Program,
+        sample: Sample,
+        intermediates: Sequence[str],
+        result: Gradients,
+        dtype: str,
     ) -> None:
+        """By element, in the dtype of `sample`, then rounded to `dtype`."""
         assemble = trees.assembler(sample, lambda array: array)
         variables = _copies(sample, intermediates)
         count = len(sample.differentiable)
@@ -124,7 +133,11 @@ class NumericBackend(Backend):
                     sharp=size >= 1,
                 )
             target = result.gradients if position < count else result.intermediates
-            target[name] = derivative.reshape(variable.shape).astype(sample.dtype)
+            # A quotient without a correct digit is no sign of infinity where the dtype ends.
+            largest = FORMATS[dtype].largest
+            bounded = np.where(error >= np.abs(derivative), largest, np.inf)
+            derivative = np.clip(derivative, -bounded, bounded)
+            target[name] = convert(derivative.reshape(variable.shape), dtype)
             result.uncertainty[name] = error.reshape(variable.shape)
             if len(indices) < variable.size:
                 result.sampled[name] = indices
@@ -153,7 +166,7 @@ class NumericBackend(Backend):
             missing = [path for path in sample.differentiable if path not in found]
             if missing:
                 raise Unsupported(f"`backward` returned no gradient for `{missing[0]}`")
-            return {path: _rounded(found[path]) for path in sample.differentiable}
+            return {path: _rounded(np.asarray(each)) for path, each in found.items()}
 
         return evaluate
 
@@ -267,6 +280,21 @@ def _rounded(values: Array) -> tuple[Array, Array]:
 def _copies(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
     """The variables, in C order, so that `reshape(-1)` is a view that can be written through."""
     return [np.array(array, order="C") for array in trees.variables(sample, intermediates)]
+
+
+def _workable(sample: Sample) -> Sample:
+    """The same numbers in a dtype that leaves a difference some digits: the root of the error of a
+    16-bit function is no derivative, so those are taken in float64 and rounded once."""
+    return trees.cast(sample, "float64") if is_half(sample.dtype) else sample
+
+
+def _narrowed(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+    """Float64 numbers as the half dtype has them; those of another dtype as they are, to be
+    judged."""
+    return {
+        name: convert(each, dtype) if is_half(dtype) and each.dtype == np.float64 else each
+        for name, each in arrays.items()
+    }
 
 
 def _typical(values: Array) -> float:

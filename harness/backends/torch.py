@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.dtypes import numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
@@ -29,6 +30,7 @@ class TorchBackend(FrameworkBackend):
 
     name = "torch"
     module = "torch"
+    startup = 2.0
     distributions = ("torch", "array-api-compat")
     install = "python -m pip install 'gradient-harness[torch]'"
     variants = ("compile",)
@@ -60,11 +62,19 @@ class TorchBackend(FrameworkBackend):
 
     def asarray(self, array: Array) -> Any:
         # torch shares numpy's memory, warns of read-only and refuses reversed arrays; not a copy.
+        if array.dtype.name == "bfloat16":  # numpy's is no dtype that torch knows; the bits are
+            return self._torch.from_numpy(np.array(array.view(np.uint16))).view(
+                self._torch.bfloat16
+            )
         return self._torch.from_numpy(np.array(array, order="C"))
 
     def to_numpy(self, array: Any) -> Array:
         if isinstance(array, self._torch.Tensor):
-            array = array.numpy(force=True)  # a derivative may be lazily conjugated, or zero
+            array = array.detach().resolve_conj()
+            if array.dtype == self._torch.bfloat16:
+                bits = array.contiguous().view(self._torch.uint16).numpy()
+                return np.array(bits.view(numpy_dtype("bfloat16")))
+            array = array.numpy(force=True)  # a derivative may be zero without any memory
         return np.array(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:

@@ -21,7 +21,8 @@ from harness.cases.case import Case
 from harness.cases.document import Path_
 from harness.cases.draws import draw
 from harness.cases.schema import Leaf, Point
-from harness.errors import CaseError, did_you_mean
+from harness.dtypes import convert, is_floating
+from harness.errors import CaseError, Unsupported, did_you_mean
 from harness.model import Array, Sample
 from harness.namespace import Namespace
 from harness.staging import Trace
@@ -66,7 +67,7 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
     differentiable = tuple(
         path
         for path, leaf in leaves.items()
-        if np.issubdtype(leaf.dtype, np.floating) and specs[path].differentiable
+        if is_floating(leaf.dtype) and specs[path].differentiable
     )
     domains = {}
     for path, spec in specs.items():
@@ -77,13 +78,14 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
         leaf.flags.writeable = False  # a case that writes into its inputs must not change them
     sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
     with np.errstate(all="ignore"):
-        trace = case.program.forward(NUMPY, inputs)
+        # In float64, since numpy lacks functions of the half dtypes; the shapes are the same.
+        trace = case.program.forward(NUMPY, trees.cast(sample, "float64").inputs)
     return replace(
         sample,
         cotangents=_cotangents(case, point, trace, rng, dtype),
         intermediates=_perturbable(case, trace),
         tangents=_tangents(
-            case, point, size, seed, {path: leaves[path] for path in differentiable}
+            case, point, size, seed, dtype, {path: leaves[path] for path in differentiable}
         ),
     )
 
@@ -119,18 +121,18 @@ def _cotangents(
             cotangent = _cotangent(case, case.declared.points[point], point, name, shape)
         else:
             cotangent = np.asarray(rng.standard_normal(shape))
-        found.append(cotangent.astype(dtype))
+        found.append(convert(cotangent, dtype))
     return tuple(found)
 
 
 def _tangents(
-    case: Case, point: str, size: str, seed: int, leaves: Mapping[str, Array]
+    case: Case, point: str, size: str, seed: int, dtype: str, leaves: Mapping[str, Array]
 ) -> dict[str, Array]:
     """One tangent per leaf, also random at a declared point: along a direction of ones, `x - y`
     would look constant. From a generator of its own, so that nothing else is drawn otherwise."""
     rng = rng_for(seed, case.name, size, point, "tangents")
     return {
-        path: np.asarray(rng.standard_normal(leaf.shape)).astype(leaf.dtype)
+        path: convert(np.asarray(rng.standard_normal(leaf.shape)), dtype)
         for path, leaf in leaves.items()
     }
 
@@ -322,21 +324,34 @@ def _child(supplied: Any, key: Any) -> Any:
 
 
 def _round(values: Any, dtype: str, integer: bool) -> Array:
-    """Floats rounded to `dtype`; integers and booleans keep their kind."""
+    """Floats rounded to `dtype`; integers and booleans keep their kind. Raises Unsupported for a
+    number beyond the range of `dtype`."""
     array = np.asarray(values)
     if integer:
         return array.astype(np.int64)
-    return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array.copy()
+    if not is_floating(array.dtype):
+        return array.copy()
+    result = convert(array, dtype)
+    lost = np.isinf(result) & np.isfinite(array)
+    if np.any(lost):
+        number = float(array[lost].flat[0])
+        raise Unsupported(f"the sample holds {number:g}, which is beyond the range of {dtype}")
+    return result
 
 
 def _clip(values: Array, domain: tuple[float, float]) -> Array:
-    """Undo what rounding to a narrow dtype may do: push a number out of its domain."""
+    """Undo what rounding to a narrow dtype may do: push a number out of its domain. Raises
+    Unsupported where no number of the dtype is inside."""
     kind = values.dtype.type
-    low, high = kind(domain[0]), kind(domain[1])
+    low, high = convert(np.array(domain), values.dtype.name)
     # `float`, since numpy would first round a Python number to the narrow dtype.
     low = np.nextafter(low, kind(np.inf)) if float(low) < domain[0] else low
     high = np.nextafter(high, kind(-np.inf)) if float(high) > domain[1] else high
-    return np.asarray(np.clip(values, low, high))
+    if not domain[0] <= float(low) <= domain[1]:
+        name, bounds = values.dtype.name, f"[{domain[0]:g}, {domain[1]:g}]"
+        raise Unsupported(f"no {name} number lies in the domain {bounds}")
+    # Not `clip`, which makes a bfloat16 float32.
+    return np.asarray(np.minimum(np.maximum(values, low), high))
 
 
 def _declared_leaf(case: Case, path: str) -> Leaf:
@@ -351,7 +366,10 @@ def _declared_leaf(case: Case, path: str) -> Leaf:
 
 def _check_domain(case: Case, path: str, values: Array, domain: tuple[float, float]) -> None:
     """Numbers that `inputs` supplies are inside the declared domain, as others are by making."""
-    outside = ~((values >= domain[0]) & (values <= domain[1]))
+    low, high = (
+        convert(np.array(domain), values.dtype.name) if is_floating(values.dtype) else domain
+    )
+    outside = ~((values >= low) & (values <= high))
     if np.any(outside):
         raise CaseError(
             f"`inputs` returned {float(values[outside].flat[0]):g} for `{path}`, outside its "

@@ -27,10 +27,10 @@ from typing_extensions import TypeAliasType
 
 from harness import printed
 from harness.cases.document import Document, Path_
+from harness.dtypes import DtypeName
 from harness.errors import CaseError, did_you_mean
 
 Draw = Literal["uniform", "normal", "integers", "spd", "orthogonal", "simplex"]
-DtypeName = Literal["float64", "float32"]
 
 
 class _Strict(BaseModel):

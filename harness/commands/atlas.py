@@ -35,9 +35,8 @@ def execute(options: argparse.Namespace) -> int:
     if folder is not None:
         files.prepare(folder, (atlas.CSV, atlas.MARKDOWN))
     marks: list[Mark] = []
-    labels = [f"{cell.case} {cell.backend}" for cell in plan]
     work = survey(loaded, request)
-    for _, found in terminal.progress(work, labels, enabled=not options.no_progress):
+    for _, found in terminal.progress(work, plan, enabled=not options.no_progress):
         marks += found
     pages = atlas.pages(marks, {case.name: case.declared.summary for case in loaded})
     atlas.show(pages)

@@ -13,10 +13,14 @@ from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import Entry, find, select
 from harness.cases.sampling import check_points
-from harness.engine import Engine
 from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
+from harness.execution.dispatch import Workers
+from harness.execution.executors import connect
+from harness.execution.journal import Journal, Keys
+from harness.execution.run import run
+from harness.execution.workers import LocalWorkers, cores
 from harness.model import Row, Status
-from harness.plan import Request, cells
+from harness.plan import Cell, Request, cells
 from harness.report import files, terminal
 
 
@@ -36,6 +40,8 @@ def execute(options: argparse.Namespace) -> int:
         intermediates=options.intermediates,
         **({"modes": cli.split(options.mode)} if options.mode else {}),
     )
+    if options.resume and not options.report:
+        raise UsageError("--resume goes on with a journal, so it needs a --report DIR")
     required = cli.split(options.require)
     _check_required(required)
     loaded = load_all(entries)
@@ -43,16 +49,21 @@ def execute(options: argparse.Namespace) -> int:
     folder = Path(options.report) if options.report else None
     if folder is not None:
         files.prepare(folder)
-    rows: list[Row] = []
+    workers = _workers(options)
+    journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
+    done: dict[Cell, list[Row]] = {}
     interrupted = False
-    work = Engine(loaded, request).run(plan)
+    work = run(loaded, request, plan, workers=workers, journal=journal)
     try:
-        for _, found in terminal.progress(
-            work, [f"{cell.case} {cell.backend}" for cell in plan], enabled=not options.no_progress
-        ):
-            rows.extend(found)
+        for cell, found in terminal.progress(work, plan, enabled=not options.no_progress):
+            done[cell] = found  # noqa: PERF403 - an interrupt keeps what there is
     except KeyboardInterrupt:
         interrupted = True
+    finally:
+        work.close()
+        if journal:
+            journal.close()
+    rows = [row for cell in plan for row in done.get(cell, ())]
     again = _common(options)
     if folder is not None and rows:
         files.write(
@@ -66,10 +77,28 @@ def execute(options: argparse.Namespace) -> int:
     if rows:
         terminal.summary(rows, again, str(folder / files.MARKDOWN) if folder else "")
     if interrupted:
-        done = f"; {folder}/ has the {len(rows)} comparisons so far" if folder and rows else ""
-        print(f"interrupted{done}", file=sys.stderr)
+        print(_farewell(options, folder, len(rows)), file=sys.stderr)
         return cli.INTERRUPTED
     return _status(rows, required)
+
+
+def _workers(options: argparse.Namespace) -> Workers | None:
+    """Where the cells run; None is this process."""
+    if options.executor:
+        return connect(options.executor)
+    jobs = cores() if options.jobs is None else options.jobs
+    if not jobs:
+        return None
+    return LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
+
+
+def _farewell(options: argparse.Namespace, folder: Path | None, comparisons: int) -> str:
+    """What an interrupted run leaves behind, and the command that goes on with it."""
+    if folder is None:
+        return "interrupted"
+    words = [word for word in options.arguments if word != "--resume"]
+    again = shlex.join(["harness", *words, "--resume"])
+    return f"interrupted; {folder}/ has the {comparisons} comparisons so far\n  go on with: {again}"
 
 
 def load_all(entries: Sequence[Entry]) -> list[Case]:

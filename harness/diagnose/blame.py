@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from harness.diagnose import dataflow
 from harness.diagnose.dataflow import Step, Suspect
@@ -10,21 +10,45 @@ from harness.diagnose.inquest import Findings
 from harness.source import Code
 
 
-def blame(code: Code, findings: Findings) -> str:
-    """The faulty line of `backward`, as file, line and source; several in order of suspicion."""
-    found = _by_line(suspects(code, findings))[:3]
+def blame(code: Code, findings: Findings, repairs: Mapping[int, str] | None = None) -> str:
+    """The faulty line of `backward`, as file, line and source; several in order of suspicion.
+
+    `repairs`, as `harness.diagnose.repair` finds them: the lines that one edit makes right, and
+    what they become. Where there are any, only they are named.
+    """
+    repairs = repairs or {}
+    found = ranked(suspects(code, findings), repairs)[:3]
     if not found:
         return ""
-    lines = [f"{code.file}:{each.step.line}: `{each.step.source}`" for each in found]
+    lines = {
+        each.step.line: f"{code.file}:{each.step.line}: `{each.step.source}`" for each in found
+    }
+    mended = [
+        f"{lines[line]}, which is right as `{text}`"
+        for line, text in repairs.items()
+        if line in lines
+    ]
+    if mended:
+        return f"the fault is in {', or in '.join(mended)}"
     if found[0].proved:
-        return f"the fault is in {lines[0]}, since all that it is computed from is right"
-    return f"the fault is in {' or '.join(lines)}"
+        first = lines[found[0].step.line]
+        return f"the fault is in {first}, since all that it is computed from is right"
+    return f"the fault is in {' or '.join(lines.values())}"
+
+
+def ranked(found: Sequence[Suspect], repairs: Mapping[int, str]) -> list[Suspect]:
+    """The first suspect of each line, those that can be repaired first."""
+    by_line = {each.step.line: each for each in reversed(found)}
+    order = [line for line in repairs if line in by_line]
+    order += [each.step.line for each in found if each.step.line not in repairs]
+    return [by_line[line] for line in dict.fromkeys(order)]
 
 
 def suspects(code: Code, findings: Findings) -> list[Suspect]:
     """The steps of `backward` that explain what is wrong, most suspicious first.
 
-    Where it raised and all that it had computed is right, that is the line where it raised.
+    Where it raised and all that it had computed is right, that is the line where it raised, then
+    those that it is computed from.
     """
     if code.backward is None:
         return []
@@ -45,13 +69,8 @@ def suspects(code: Code, findings: Findings) -> list[Suspect]:
     found = dataflow.suspects(flow, verdicts)
     if findings.line is not None:
         before = [step for step in flow if step.line <= findings.line]
-        found += [Suspect(step, False) for step in before[-1:]]
+        found += [Suspect(step, False) for step in dataflow.ancestry(flow, before[-1:])]
     return found
-
-
-def _by_line(found: list[Suspect]) -> list[Suspect]:
-    """The first suspect of each line."""
-    return list({each.step.line: each for each in reversed(found)}.values())[::-1]
 
 
 def _subject(step: Step, inputs: list[str]) -> str:

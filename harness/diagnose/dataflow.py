@@ -9,8 +9,9 @@ no right one does.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from harness.source import assigned_name
 
@@ -20,8 +21,8 @@ class Step:
     """One assignment of `backward`, or one returned gradient (`name` is then `return W`).
 
     `needs` are the positions of the steps whose values it uses directly. `alias`: it hands one
-    value on as it is (`return {"W": dW}`). `size` counts the
-    operators, names and numbers of its expression.
+    value on as it is (`return {"W": dW}`). `size` counts the operators, names and numbers of its
+    expression. `node` is the assignment, or the returned expression, in the tree of `function_at`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Step:
     needs: frozenset[int]
     alias: bool = False
     size: int = 0
+    node: ast.expr | ast.stmt | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,16 @@ def steps(text: str, line: int) -> tuple[Step, ...]:
     there is none. Branches are read as if each of them might have run, loops as if they ran twice:
     a step needs every definition that may have reached it.
     """
-    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
-    function = next((node for node in functions if node.lineno == line), None)
+    function = function_at(text, line)
     return _Reader(text.split("\n")).read(function) if function is not None else ()
+
+
+@lru_cache(maxsize=64)
+def function_at(text: str, line: int) -> ast.FunctionDef | None:
+    """The function whose `def` stands on `line` of a module, to be read and not to be changed: the
+    same text has the same tree each time, so that its nodes can be found in it again."""
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
+    return next((node for node in functions if node.lineno == line), None)
 
 
 class _Reader:
@@ -77,8 +86,8 @@ class _Reader:
             self.assign(statement, nested)
             loop = isinstance(statement, ast.For | ast.While)
             for _ in range(2 if loop else 1):
-                for field in ("body", "orelse", "finalbody"):
-                    self.visit(getattr(statement, field, None) or [], True)
+                for part in ("body", "orelse", "finalbody"):
+                    self.visit(getattr(statement, part, None) or [], True)
 
     def leave(self, value: ast.expr) -> None:
         if isinstance(value, ast.Name):
@@ -113,7 +122,7 @@ class _Reader:
             source = " ".join(" ".join(self.lines[node.lineno - 1 : node.end_lineno]).split())
             written = node.iter if isinstance(node, ast.For) else node
             size = sum(_mistakable(each) for each in ast.walk(written))
-            self.found.append(Step(label, node.lineno, source, needs, alias, size))
+            self.found.append(Step(label, node.lineno, source, needs, alias, size, node))
         return position
 
     def uses(self, node: ast.AST) -> frozenset[int]:
@@ -138,11 +147,11 @@ def suspects(flow: tuple[Step, ...], verdicts: Mapping[int, bool]) -> list[Suspe
     only hands a value on comes last. Where no single step explains everything, the first wrong one
     is the only suspect.
     """
-    verdicts = _handed_on(flow, verdicts)
     reach = _reach(flow)
     wrong = [position for position, right in verdicts.items() if not right]
     if not wrong:
         return []
+    verdicts = _handed_on(flow, verdicts)
     right = [position for position, fine in verdicts.items() if fine]
     common = frozenset.intersection(*(reach[position] for position in wrong))
     exonerated = frozenset[int]().union(*(reach[position] for position in right))
@@ -157,9 +166,17 @@ def suspects(flow: tuple[Step, ...], verdicts: Mapping[int, bool]) -> list[Suspe
     return [Suspect(flow[each], _proved(each, flow, verdicts)) for each in ordered]
 
 
+def ancestry(flow: tuple[Step, ...], last: Sequence[Step]) -> list[Step]:
+    """The steps given and all that they are computed from, the nearest first."""
+    reach = _reach(flow)
+    wanted = {need for step in last for need in reach[flow.index(step)]}
+    return [flow[position] for position in sorted(wanted, reverse=True)]
+
+
 def _handed_on(flow: tuple[Step, ...], verdicts: Mapping[int, bool]) -> dict[int, bool]:
-    """`verdicts`, and what they say of a local that is returned as it is: right if it is right
-    anywhere, since then it is the return that takes it for something else."""
+    """`verdicts`, and what they say of a local `dx` that is returned as it is: right if it is right
+    anywhere, since then it is the return that takes it for something else. A local with another
+    name is not meant to be a gradient, and the return may lack a factor."""
     known = dict(verdicts)
     reach = _reach(flow)
     fine = frozenset[int]().union(*(reach[each] for each, right in verdicts.items() if right))
@@ -168,6 +185,8 @@ def _handed_on(flow: tuple[Step, ...], verdicts: Mapping[int, bool]) -> dict[int
         if not (step.alias and step.name.startswith("return ") and len(step.needs) == 1):
             continue
         (source,) = step.needs
+        if not flow[source].name.startswith("d"):
+            continue
         if position in known and source not in verdicts and (known[position] or source not in fine):
             known[source] = known.get(source, False) or known[position]
     return known

@@ -6,12 +6,14 @@ applied to the exact inputs, so that a number that lies outside is proved wrong.
 """
 
 from harness.referee.array import BallArray
+from harness.referee.record import recorded
 from harness.referee.space import namespace, xp
 from harness.referee.surface import (
     coefficient,
     dyadic_direction,
     lift,
     lift_along,
+    lift_direction,
     midpoints,
     overlap,
     radii,
@@ -37,10 +39,12 @@ __all__ = [
     "dyadic_direction",
     "lift",
     "lift_along",
+    "lift_direction",
     "midpoints",
     "namespace",
     "overlap",
     "radii",
+    "recorded",
     "relative_digits",
     "unit_direction",
     "value",

@@ -12,7 +12,7 @@ at a point where the function has no derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +33,7 @@ from harness.referee.taylor import INFINITE, Taylor, add, constant, divide, mult
 
 Function: TypeAlias = Callable[[Taylor], Taylor]
 Values: TypeAlias = Callable[..., Objects]
+Moved: TypeAlias = Callable[[Objects, Objects], tuple[Objects, Objects]]
 
 
 def series_results(
@@ -74,12 +75,17 @@ def _check_length(result: Any, known: int) -> None:
 
 
 def native(
-    method: Callable[[Any], Any], values: Values, *, replace_value: bool = False
+    method: Callable[[Any], Any],
+    values: Values,
+    *,
+    replace_value: bool = False,
+    moved: Moved | None = None,
 ) -> Function:
     """A function that FLINT has for series (`method`) and for balls (`values`).
 
     `replace_value` takes coefficient 0 from `values` too, for a method that gives NaN at an edge of
-    its domain where the value exists.
+    its domain where the value exists. `moved` gives both coefficients of a series of order 1 where
+    a functional equation is cheaper than a series per element (0.6 us against 1.6 for `exp`).
     """
 
     def function(x: Taylor) -> Taylor:
@@ -91,18 +97,23 @@ def native(
         if not count:
             return valued(x, values)
         whole = count == moving.size
-        columns = [(each.ravel() if whole else each[moving]).tolist() for each in x.parts]
-        results = series_results(method, columns, x.order)
+        chosen = [each.ravel() if whole else each[moving] for each in x.parts]
+        results: Sequence[Objects]
+        if moved is not None and x.order == 1:
+            results = moved(*chosen)
+        else:
+            columns = series_results(method, [each.tolist() for each in chosen], x.order)
+            results = [filled(each, (count,)) for each in columns]
         if replace_value:
-            results[0] = values(filled(columns[0], (len(columns[0]),))).tolist()
+            results = [values(chosen[0]), *results[1:]]
         degree = np.where(moving, INFINITE, 0)
         if whole:
-            return Taylor(tuple(filled(each, x.shape) for each in results), x.order, degree)
+            return Taylor(tuple(each.reshape(x.shape) for each in results), x.order, degree)
         still = ~moving
         parts = []
         for k, column in enumerate(results):
             out = full(ZERO, x.shape)
-            out[moving] = filled(column, (count,))
+            out[moving] = column
             if k == 0:
                 out[still] = values(x.parts[0][still])
             parts.append(out)
@@ -151,12 +162,25 @@ def number(value: Any) -> Taylor:
 
 _ONE, _TWO, _HALF = number(1), number(2), number(0.5)
 
-exp = native(arb_series.exp, elementwise(arb.exp))
+_exp_values = elementwise(arb.exp)
+
+
+def _exp_moved(x: Objects, v: Objects) -> tuple[Objects, Objects]:
+    """e**(x + t v) = e**x e**(t v), and e**(t v) = 1 + t v + O(t**2)."""
+    value = _exp_values(x)
+    return value, np.multiply(value, v)
+
+
+def _beyond_one(x: Any) -> bool:
+    return bool(x > 1 or x < -1)
+
+
+exp = native(arb_series.exp, _exp_values, moved=_exp_moved)
 sin = native(arb_series.sin, elementwise(arb.sin))
 cos = native(arb_series.cos, elementwise(arb.cos))
 tan = native(arb_series.tan, elementwise(arb.tan))
-asin = native(arb_series.asin, elementwise(arb.asin), replace_value=True)
-acos = native(arb_series.acos, elementwise(arb.acos), replace_value=True)
+asin = native(arb_series.asin, elementwise(arb.asin, 1, _beyond_one), replace_value=True)
+acos = native(arb_series.acos, elementwise(arb.acos, 1, _beyond_one), replace_value=True)
 atan = native(arb_series.atan, elementwise(arb.atan))
 
 
@@ -165,7 +189,7 @@ def _log_value(x: Any) -> Any:
     return MINUS_INFINITY if x.is_zero() else x.log()
 
 
-log = native(arb_series.log, elementwise(_log_value), replace_value=True)
+log = native(arb_series.log, elementwise(_log_value, 1, lambda x: bool(x <= 0)), replace_value=True)
 
 
 def _tanh(x: Taylor) -> Taylor:
@@ -182,9 +206,12 @@ def _cosh(x: Taylor) -> Taylor:
     return multiply(_HALF, add(e, divide(_ONE, e)))
 
 
+_root_values = elementwise(arb.sqrt, 1, lambda x: bool(x < 0))
+
+
 def root(x: Taylor) -> Taylor:
     """The square root where x(0) is positive; NaN coefficients elsewhere (see `powers`)."""
-    return native(arb_series.sqrt, elementwise(arb.sqrt), replace_value=True)(x)
+    return native(arb_series.sqrt, _root_values, replace_value=True)(x)
 
 
 def _asinh(x: Taylor) -> Taylor:
@@ -207,12 +234,12 @@ tanh = composed(_tanh, elementwise(arb.tanh))
 sinh = composed(_sinh, elementwise(arb.sinh))
 cosh = composed(_cosh, elementwise(arb.cosh))
 asinh = composed(_asinh, elementwise(arb.asinh))
-acosh = composed(_acosh, elementwise(arb.acosh))
-atanh = composed(_atanh, elementwise(arb.atanh))
+acosh = composed(_acosh, elementwise(arb.acosh, 1, lambda x: bool(x < 1)))
+atanh = composed(_atanh, elementwise(arb.atanh, 1, _beyond_one))
 expm1 = composed(lambda x: subtract(exp(x), _ONE), elementwise(arb.expm1))
 log1p = composed(
     lambda x: log(add(x, _ONE)),
-    elementwise(lambda x: MINUS_INFINITY if x == -1 else x.log1p()),
+    elementwise(lambda x: MINUS_INFINITY if x == -1 else x.log1p(), 1, lambda x: bool(x <= -1)),
 )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.referee import taylor
+from harness.referee import record, taylor
 from harness.referee.elements import ZERO, Booleans, boxed, greater_mask, less_mask
 from harness.referee.taylor import Taylor, constant, part
 from harness.referee.undecided import OrderExhausted, Undecided
@@ -43,30 +43,29 @@ def signs(x: Taylor, y: Taylor) -> Signs:
     if x.degree is not None or y.degree is not None:
         x, y = taylor.broadcast(x, y)
     positive = greater_mask(x.parts[0], y.parts[0])
-    negative = less_mask(x.parts[0], y.parts[0])
-    zero, tied = np.zeros_like(positive), np.zeros_like(positive)
-    open_ = ~(positive | negative)
-    if not open_.any():
-        return Signs(positive, negative, zero, tied)
+    negative, zero, tied = (np.zeros_like(positive) for _ in range(3))
     shape = positive.shape
     order = min(x.order, y.order) if x.degree is not None or y.degree is not None else 0
-    same = open_
+    same = np.array(~positive)
     for k in range(order + 1):
         a = np.broadcast_to(part(x, k), shape)[same]
         b = np.broadcast_to(part(y, k), shape)[same]
         if k:
             positive[same] = greater_mask(a, b)
-            negative[same] = less_mask(a, b)
+        negative[same] = less_mask(a, b)
+        if k and (positive | negative)[same].any():
+            record.take_limit()
+        same &= ~(positive | negative)
+        a, b = (np.broadcast_to(part(each, k), shape)[same] for each in (x, y))
         # `==` of balls: both are exact and the same number.
-        equal = np.fromiter((p == q for p, q in zip(a, b, strict=True)), bool, len(a))
-        rest = np.zeros(shape, bool)
-        rest[same] = equal
-        same = rest
+        same[same] = np.fromiter((p == q for p, q in zip(a, b, strict=True)), bool, len(a))
         if not same.any():
             return Signs(positive, negative, zero, tied)
     if x.degree is None and y.degree is None:
         return Signs(positive, negative, same, tied)
     known = x.exact() & y.exact()
+    if (same & ~known).any():
+        record.take_limit()
     return Signs(positive, negative, same & known, same & ~known)
 
 

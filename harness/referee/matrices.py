@@ -90,6 +90,14 @@ def stacked(members: list[Taylor], batch: Shape) -> Taylor:
 
 
 def _product(x: Taylor, y: Taylor) -> Taylor:
+    if x.shape[0] < y.shape[1]:
+        # FLINT turns the right factor round, which is better a small one: (10, 316) @ (316, 316)
+        # takes 30 ms as it stands and 18 ms as a transpose.
+        return _ordered_product(y.mapped(np.transpose), x.mapped(np.transpose)).mapped(np.transpose)
+    return _ordered_product(x, y)
+
+
+def _ordered_product(x: Taylor, y: Taylor) -> Taylor:
     left = [matrix(each) for each in x.parts]
     right = [matrix(each) for each in y.parts]
     if x.degree is None and y.degree is None:

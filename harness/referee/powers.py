@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_series, fmpq
 
-from harness.referee import taylor
+from harness.referee import record, taylor
 from harness.referee.analytic import exp, log, native, number, root, series_results, settled
 from harness.referee.elements import (
     INFINITY,
@@ -29,7 +29,15 @@ from harness.referee.elements import (
 )
 from harness.referee.taylor import INFINITE, Taylor, constant, divide, multiply
 
-_pow_values = elementwise(lambda a, b: a**b, 2)
+
+def _no_power(base: Any, exponent: Any) -> bool:
+    """Whether base**exponent is certainly not real, or infinite."""
+    if base.is_zero():
+        return bool(exponent < 0)
+    return bool(base < 0) and exponent.is_exact() and not exponent.is_integer()
+
+
+_pow_values = elementwise(lambda a, b: a**b, 2, _no_power)
 #: Above this exponent, exp(p log x) is cheaper than products and no base is left out that matters.
 _LARGEST_PRODUCT = 1 << 20
 
@@ -91,7 +99,7 @@ def _uniform_power(x: Taylor, exponent: arb) -> Taylor:
 
 
 def _real_power(exponent: arb) -> Callable[[Taylor], Taylor]:
-    values = elementwise(lambda each: each**exponent)
+    values = elementwise(lambda each: each**exponent, 1, lambda each: _no_power(each, exponent))
 
     def method(series: Any) -> Any:
         return (series.log() * exponent).exp()
@@ -136,6 +144,7 @@ def _vanishing(x: Taylor, exponent: arb, regular: Callable[[Taylor], Taylor]) ->
     zeros = (x.degree > 0) & zero_mask(x.parts[0])
     if not zeros.any():
         return regular(x)
+    record.take_limit()
     found = [
         _zero_power([part[tuple(place)] for part in x.parts], int(x.degree[tuple(place)]), exponent)
         for place in np.argwhere(zeros)

@@ -15,7 +15,19 @@ import numpy as np
 from harness.referee import compare, powers, taylor, truth
 from harness.referee.analytic import number
 from harness.referee.array import INTEGER, BallArray, balls, real
-from harness.referee.elements import ONE, ZERO, Integers, Objects, balls_of, boxed, full, size_of
+from harness.referee.elements import (
+    ONE,
+    ZERO,
+    Integers,
+    Objects,
+    balls_of,
+    boxed,
+    floats_of,
+    full,
+    greater_mask,
+    less_mask,
+    size_of,
+)
 from harness.referee.taylor import Taylor, constant
 from harness.referee.truth import Truth
 
@@ -86,14 +98,26 @@ def fold(x: Taylor, function: Callable[[Taylor, Taylor], Taylor]) -> Taylor:
     return x
 
 
-def _folded(
-    x: Any, axis: Axis, keepdims: bool, function: Callable[[Taylor, Taylor], Taylor]
+def _collapsed(
+    x: Any, axis: Axis, keepdims: bool, function: Callable[[Taylor], Taylor]
 ) -> BallArray:
+    """`function`, which leaves the last axis with one element, over `axis`."""
     array = balls(x)
     axes = axes_of(axis, array.ndim)
     shape = _kept(array.shape, axes, keepdims)
-    series = fold(lined_up(array.series, axes), function)
+    series = function(lined_up(array.series, axes))
     return BallArray(series.mapped(lambda each: each.reshape(shape)), array.dtype)
+
+
+def _foremost(x: Taylor, sign: int) -> Integers | None:
+    """The index along the last axis, which it keeps, of the largest element (smallest for `sign`
+    -1) at t = 0: floats guess it, one comparison of balls with it proves it. None where it is not
+    certain everywhere."""
+    guess = np.argmax(sign * floats_of(x.parts[0]), axis=-1, keepdims=True)
+    best = np.take_along_axis(x.parts[0], guess, -1)
+    beaten = greater_mask(best, x.parts[0]) if sign > 0 else less_mask(best, x.parts[0])
+    np.put_along_axis(beaten, guess, True, -1)
+    return guess if beaten.all() else None
 
 
 def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> BallArray:
@@ -103,27 +127,32 @@ def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = Fa
     if size_of(tuple(array.shape[index] for index in axes)) == 0:
         result = BallArray(constant(full(ONE, _kept(array.shape, axes, keepdims))), array.dtype)
     else:
-        result = _folded(array, axis, keepdims, taylor.multiply)
+        result = _collapsed(array, axis, keepdims, lambda each: fold(each, taylor.multiply))
     return result if dtype is None else BallArray(result.series, np.dtype(dtype))
 
 
-def _extreme(
-    x: Any, axis: Axis, keepdims: bool, name: str, function: Callable[[Taylor, Taylor], Taylor]
-) -> BallArray:
+def _extreme(x: Any, axis: Axis, keepdims: bool, name: str, sign: int) -> BallArray:
     array = balls(x)
     if size_of(tuple(array.shape[index] for index in axes_of(axis, array.ndim))) == 0:
         raise ValueError(f"`{name}` of no element")
-    return _folded(array, axis, keepdims, function)
+
+    def extreme(x: Taylor) -> Taylor:
+        place = _foremost(x, sign)
+        if place is None:
+            return fold(x, compare.maximum if sign > 0 else compare.minimum)
+        return x.mapped(lambda each: np.take_along_axis(each, place, -1))
+
+    return _collapsed(array, axis, keepdims, extreme)
 
 
 def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> BallArray:
     """The largest for t -> 0+. Raises Undecided, and ValueError for no element."""
-    return _extreme(x, axis, keepdims, "max", compare.maximum)
+    return _extreme(x, axis, keepdims, "max", 1)
 
 
 def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> BallArray:
     """The smallest for t -> 0+. Raises Undecided, and ValueError for no element."""
-    return _extreme(x, axis, keepdims, "min", compare.minimum)
+    return _extreme(x, axis, keepdims, "min", -1)
 
 
 def _arg(x: Any, axis: int | None, keepdims: bool, sign: int, name: str) -> BallArray:
@@ -132,6 +161,9 @@ def _arg(x: Any, axis: int | None, keepdims: bool, sign: int, name: str) -> Ball
     series = lined_up(array.series, axes)
     if series.shape[-1] == 0:
         raise ValueError(f"`{name}` of no element")
+    certain = _foremost(series, sign)
+    if certain is not None:
+        return integers(certain.reshape(_kept(array.shape, axes, keepdims)))
     indices = np.broadcast_to(np.arange(series.shape[-1]), series.shape)
     while series.shape[-1] > 1:
         n = series.shape[-1]

@@ -17,23 +17,29 @@ from harness.referee.taylor import Taylor, add, constant, divide, multiply, nega
 from harness.referee.undecided import Undecided
 
 _floor_values = elementwise(arb.floor)
+_is_exact = np.frompyfunc(arb.is_exact, 1, 1)
+_is_equal = np.frompyfunc(lambda a, b: bool(a == b), 2, 1)
 _HALF = number(0.5)
 
 
 def _where_equal(x: Objects, y: Objects) -> Booleans:
-    return np.asarray(elementwise(lambda a, b: bool(a == b), 2)(x, y), bool)
+    return np.asarray(_is_equal(x, y), bool)
 
 
 def floor(x: Taylor) -> Taylor:
     """The largest whole number that is not above x, for t -> 0+. Raises Undecided."""
     found = _floor_values(x.parts[0])
-    open_ = ~np.asarray(elementwise(arb.is_exact)(found), bool)
+    open_ = ~np.asarray(_is_exact(found), bool)
     if open_.any():
         index = tuple(int(each) for each in np.argwhere(open_)[0])
         raise Undecided(f"`floor`: the ball at index {index} holds a jump; raise the precision")
     if x.degree is None:
         return constant(found)
     whole = _where_equal(found, x.parts[0])
+    # A ball that only touches a whole number may be that number, and fall.
+    touching = ~whole & ~less_mask(found, x.parts[0]) & (x.degrees() > 0)
+    if touching.any():
+        raise Undecided("`floor`: a ball touches a jump; raise the precision")
     if not whole.any():
         return constant(found)
     difference = compare.signs(x, constant(found))

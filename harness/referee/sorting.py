@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.referee import compare
 from harness.referee.array import BallArray, balls
-from harness.referee.elements import Integers
+from harness.referee.elements import Integers, floats_of
 from harness.referee.reductions import axes_of, integers, lined_up
 from harness.referee.taylor import Taylor
 
@@ -23,7 +23,7 @@ from harness.referee.taylor import Taylor
 def _order(x: Taylor, descending: bool, ties: bool, name: str) -> Integers:
     """The stable order of a 1-d series."""
     series = Taylor(tuple(-part for part in x.parts), x.order, x.degree) if descending else x
-    keys = np.array([float(each.mid()) for each in series.parts[0]], float)
+    keys = floats_of(series.parts[0])
     guess = np.argsort(keys, kind="stable")
     lower = series.mapped(lambda each: each[guess[:-1]])
     upper = series.mapped(lambda each: each[guess[1:]])

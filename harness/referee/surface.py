@@ -7,6 +7,7 @@ by how much: `midpoints` with `radii`, or `relative_digits`.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,24 @@ import numpy.typing as npt
 from flint import arb
 
 from harness.referee.array import BallArray, balls
-from harness.referee.elements import ZERO, Booleans, full, zero_mask
+from harness.referee.elements import (
+    ZERO,
+    Booleans,
+    Objects,
+    balls_of,
+    boxed,
+    floats_of,
+    full,
+    zero_mask,
+)
 from harness.referee.shapes import asarray
 from harness.referee.taylor import Taylor, constant
 from harness.referee.undecided import OrderExhausted
 
 Floats = npt.NDArray[np.float64]
+#: A random direction has this many bits.
+BITS = 10
+_radius = np.frompyfunc(arb.rad, 1, 1)
 
 
 def lift(array: Any) -> Any:
@@ -35,15 +48,31 @@ def lift_along(array: Any, direction: Any, order: int = 1) -> BallArray:
 
     Elements with direction zero stay exact constants. Raises ValueError for shapes that differ.
     """
-    x, v = balls(array), balls(direction)
+    x, v = balls(array), lift_direction(direction)
     if x.shape != v.shape:
         raise ValueError(f"array {x.shape} and direction {v.shape} differ in shape")
     if order < 1:
         raise ValueError(f"order {order}: a series along a direction needs at least 1")
     first, second = x.series.parts[0], v.series.parts[0]
-    degree = np.where(zero_mask(second), 0, 1)
+    still = direction == 0 if isinstance(direction, np.ndarray) else zero_mask(second)
+    degree = np.where(still, 0, 1)
     parts = (first, second, *[full(ZERO, x.shape)] * (order - 1))
     return BallArray(Taylor(parts, order, degree), x.dtype)
+
+
+def lift_direction(direction: Any) -> BallArray:
+    """As `lift`; the multiples of 2**-BITS in [-1, 1] that directions are made of share their
+    balls, which is ten times faster than to make each."""
+    if isinstance(direction, np.ndarray) and bool(np.all(np.abs(direction) <= 1)):
+        steps = direction * (1 << BITS)
+        if bool(np.all(steps == np.rint(steps))):
+            return BallArray(constant(_steps()[steps.astype(np.int64) + (1 << BITS)]))
+    return balls(direction)
+
+
+@cache
+def _steps() -> Objects:
+    return balls_of(np.arange(-(1 << BITS), (1 << BITS) + 1) / (1 << BITS))
 
 
 def value(x: BallArray) -> BallArray:
@@ -64,17 +93,19 @@ def coefficient(x: BallArray, k: int) -> BallArray:
 
 def midpoints(x: BallArray) -> Floats:
     """The midpoints of coefficient 0, rounded to float64 (to the nearest, ties to even)."""
-    return _floats(x, lambda each: float(each.mid()))
+    return floats_of(x.series.parts[0])
 
 
 def radii(x: BallArray) -> Floats:
     """Bounds of |true value - midpoint|; the midpoint as a ball has it, not as a float64."""
-    return _floats(x, lambda each: float(each.rad().upper()) * (1 + 2.0**-52) + _tiny(each))
-
-
-def _tiny(x: arb) -> float:
-    """The smallest float, for a radius that is not zero but would be rounded down to it."""
-    return 0.0 if x.rad().is_zero() else 5e-324
+    parts = x.series.parts[0]
+    found = floats_of(boxed(_radius(parts)))
+    # A radius has 30 bits, so that its float is exact, unless it is too small for a normal float.
+    small = np.asarray(found < np.finfo(np.float64).tiny)
+    if small.any():
+        inexact = np.array([not each.is_exact() for each in parts[small]])
+        found[small] = np.where(inexact, np.nextafter(found[small], np.inf), 0.0)
+    return found
 
 
 def relative_digits(x: BallArray) -> Floats:
@@ -104,7 +135,7 @@ def overlap(x: BallArray, y: BallArray) -> Booleans:
     return found.reshape(first.shape)
 
 
-def dyadic_direction(rng: np.random.Generator, shape: tuple[int, ...], bits: int = 10) -> Floats:
+def dyadic_direction(rng: np.random.Generator, shape: tuple[int, ...], bits: int = BITS) -> Floats:
     """A random direction of odd multiples of 2**-bits in (-1, 1): exact floats, none of them zero.
 
     With few bits the products with the direction stay exact for longer.

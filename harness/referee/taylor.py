@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from harness.referee import record
 from harness.referee.elements import (
     NAN,
     ZERO,
@@ -30,6 +31,7 @@ from harness.referee.elements import (
     full,
     zero_mask,
 )
+from harness.referee.elements import divide as divided
 
 INFINITE = 1 << 30
 _ZERO = boxed(ZERO)
@@ -185,10 +187,10 @@ def divide(x: Taylor, y: Taylor) -> Taylor:
     whole array; other zeros give NaN.
     """
     if y.degree is None:
-        parts = [np.divide(each, y.parts[0]) for each in x.parts]
+        parts = [divided(each, y.parts[0]) for each in x.parts]
         if x.degree is None:
-            return Taylor((boxed(parts[0]),))
-        return merged(x.order, x.degree, parts, boxed(parts[0]).shape)
+            return Taylor((parts[0],))
+        return merged(x.order, x.degree, parts, parts[0].shape)
     order = min(x.order, y.order)
     x, y = broadcast(x, y)
     degree = np.where(y.degrees() == 0, x.degrees(), INFINITE)
@@ -204,12 +206,13 @@ def _quotient(a: list[Objects], b: list[Objects]) -> list[Objects]:
         rest: Any = a[k]
         for j in range(1, k + 1):
             rest = np.subtract(rest, np.multiply(b[j], quotient[k - j]))
-        quotient.append(boxed(np.divide(rest, b[0])))
+        quotient.append(divided(rest, b[0]))
     return quotient
 
 
 def _removed(x: Taylor, y: Taylor, zeros: Booleans, order: int, degree: Integers) -> Taylor:
     """The quotient where some denominators vanish at t = 0."""
+    record.take_limit()
     above = [each[zeros] for each in extended(x, order)]
     below = [each[zeros] for each in extended(y, order)]
     known = np.full(len(above[0]), order)

@@ -7,7 +7,8 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from harness.model import Row, Status, dtype_digits
+from harness.dtypes import dtype_digits
+from harness.model import Row, Status
 
 
 def gather(rows: Sequence[Row]) -> list[tuple[Row, int]]:

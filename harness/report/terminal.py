@@ -8,7 +8,7 @@ in a second block; nothing is ever cut off.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pandas as pd
 from rich.console import Console
@@ -20,6 +20,19 @@ from harness.report import tables
 from harness.report.message import explain, gather, reproduce
 
 T = TypeVar("T")
+
+
+class _Unit(Protocol):
+    """A cell, of which a report knows the name only."""
+
+    @property
+    def case(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+
+
+Unit = TypeVar("Unit", bound=_Unit)
+
 _COLOURS = {Status.PASS: "green", Status.KNOWN: "cyan", Status.MISSING: "dim", Status.KINK: "cyan"}
 
 #: Messages that a run prints in full. One wrong formula fails in every method at every point;
@@ -28,10 +41,12 @@ SHOWN = 20
 _GAP = "  "
 
 
-def progress(items: Iterable[T], labels: Sequence[str], *, enabled: bool) -> Iterator[T]:
-    """Pass the items on, with a live bar on standard error while they come.
+def progress(
+    items: Iterable[tuple[Unit, T]], plan: Sequence[Unit], *, enabled: bool
+) -> Iterator[tuple[Unit, T]]:
+    """Pass on the results of the cells of a plan, with a live bar on standard error.
 
-    `labels` say what each item is. There is no bar where standard error is no terminal.
+    There is no bar where standard error is no terminal.
     """
     console = Console(stderr=True)
     columns = (
@@ -42,10 +57,10 @@ def progress(items: Iterable[T], labels: Sequence[str], *, enabled: bool) -> Ite
     )
     show = enabled and console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not show) as bar:
-        task = bar.add_task(next(iter(labels), ""), total=len(labels))
-        for following, item in zip((*labels[1:], ""), items, strict=True):
-            yield item
-            bar.update(task, advance=1, description=following)
+        task = bar.add_task("", total=len(plan))
+        for unit, item in items:
+            bar.update(task, advance=1, description=f"{unit.case} {unit.backend}")
+            yield unit, item
 
 
 def summary(rows: Sequence[Row], options: Sequence[str] = (), report: str = "") -> None:

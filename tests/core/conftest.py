@@ -31,7 +31,8 @@ def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
     is to judge by."""
     unable = Certificate("undecided", reason="balls cannot follow")
     monkeypatch.setattr(evidence, "certify", lambda *_: unable)
-    monkeypatch.setattr(evidence, "along_axes", lambda *_: None)
+    for name in ("along_axes", "sampled_axes"):
+        monkeypatch.setattr(evidence, name, lambda *_: None)
     monkeypatch.setattr("harness.evidence.certified_values", lambda *_: {})
 
 
@@ -55,8 +56,10 @@ class Outcome:
 def harness(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """`harness("run", "sum_times_z")` runs one command line in the test's folder."""
+    """`harness("run", "sum_times_z")` runs one command line in the test's folder, without workers
+    unless it says `--jobs`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.commands.run.cores", lambda: 0)
 
     def run(*words: str | Path) -> Outcome:
         capsys.readouterr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -12,10 +13,12 @@ from harness import certificate
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.certificate import along_axes, certify
+from harness.certificate import certify
+from harness.diagnose.inquest import inquire
 from harness.engine import Engine
 from harness.model import Row, Status
 from harness.plan import Request, cells
+from harness.sides import along_axes
 
 MakeCase = Callable[..., Case]
 SMOOTH = sorted(
@@ -252,3 +255,93 @@ def test_narrow_numbers_are_certified_as_they_are(case: MakeCase) -> None:
     assert {row.status for row in rows} == {Status.PASS}
     errors = [row.max_ulp_error for row in rows if row.quantity.startswith("d/d")]
     assert 0 < max(errors) < 64
+
+
+def quotient(backward: str, forward: str = "x * y / (x + y)") -> str:
+    return (
+        f"def forward(xp, x, y):\n    f = {forward}\n    return f\n\n\n"
+        f"def backward(xp, df, x, y):\n{backward}"
+        '    return {"x": dx, "y": df * x**2 / (x + y) ** 2}\n'
+    )
+
+
+ZERO = {"x": np.array(1.5), "y": np.array(0.0)}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "df * y**2 / (x + y) ** 2 + y / y",
+        "df * y**2 / (x + y) ** 2 * xp.sqrt(-x)",
+        "df * y**2 / (x + y) ** 2 * xp.where(x > y, x / y, y)",
+        "df * xp.log(-xp.exp(x))",
+        "df / (y * x)",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_backward_that_is_not_finite_where_the_derivative_is_is_wrong(rule: str) -> None:
+    found = certified(quotient(f"    dx = {rule}\n"), **ZERO)
+    assert found.state == "wrong"
+    assert (found.wrong, found.right) == (("x",), ("y",))
+    assert found.reason == "`backward` is not finite where the derivative is"
+
+
+@pytest.mark.parametrize(
+    ("rule", "state"),
+    [
+        # Masked, as it should be: never seen.
+        ("df * xp.where(y == 0, xp.zeros_like(y), y / y) * y**2 / (x + y) ** 2", "verified"),
+        # Right in floats, which come back from infinity; over the reals there is no such formula.
+        ("df / (1 + x / y) ** 2", "undecided"),
+        # 0 / 0, but no ball knows it.
+        ("df * y**2 / (x + y) ** 2 + y / (xp.sin(x) ** 2 + xp.cos(x) ** 2 - 1)", "undecided"),
+        # An exact 0 / 0 does not decide what a wide ball may have spoiled as well.
+        ("df * (y / y) + xp.sqrt(xp.sin(x) ** 2 + xp.cos(x) ** 2 - 1)", "undecided"),
+        # Off by a factor, and nothing of this.
+        ("2 * df * x**2 / (x + y) ** 2", "wrong"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_nan_that_may_be_the_balls_own_is_no_fault(rule: str, state: str) -> None:
+    found = certified(quotient(f"    dx = {rule}\n"), **ZERO)
+    assert found.state == state
+    assert "not finite" not in found.reason
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_backward_is_not_blamed_for_a_nan_that_forward_saved() -> None:
+    text = """
+def forward(xp, x):
+    r = xp.sqrt(x)
+    f = xp.where(x > 0, r, x)
+    return f
+
+
+def backward(xp, df, x, r):
+    dx = df * xp.where(x > 0, 0.5 / r, r / r)
+    return {"x": dx}
+"""
+    assert certified(text, x=np.array(2.0)).state == "verified"
+    assert certified(text, x=np.array(-2.0)).state == "undecided"
+
+
+def test_a_backward_that_returns_nothing_is_wrong_about_everything() -> None:
+    text = CHAIN.replace('return {"x": dx, "y": dy}', "return None")
+    program = program_from(text)
+    sample = sample_for(program, dict(POINT))
+    assert certify(program, sample).reason == "`backward` returned no gradient for `x`"
+    found = inquire(program, sample)
+    assert set(found.wrong) == {"x", "y"}
+    assert found.locals == {"dx": True, "dy": True}
+
+
+def test_the_numbers_of_a_certificate_travel_as_plain_arrays() -> None:
+    found = certified(CHAIN)
+    there = pickle.loads(pickle.dumps(found))
+    assert type(there.gradients) is dict
+    for field in ("values", "gradients", "radii"):
+        here = getattr(found, field)
+        assert len(here) == len(getattr(there, field))
+        for name, array in getattr(there, field).items():
+            assert name in here
+            np.testing.assert_array_equal(array, here[name])

@@ -39,8 +39,10 @@ def test_good_rows_are_status_0_and_leave_a_report(harness: Run, tmp_path: Path)
     assert set(table["status"]) == {"pass"}
     assert set(table["backend"]) == {"numeric", "manual"}
     assert sorted(each.name for each in (tmp_path / "reports").iterdir()) == [
+        ".results.lock",
         "report.md",
         "results.csv",
+        "results.jsonl",
     ]
 
 
@@ -95,6 +97,15 @@ def test_a_wrong_backward_is_blamed_on_its_line(harness: Run, tmp_path: Path) ->
     assert proofs["digits"].isna().all()
 
 
+def test_a_wrong_backward_is_told_what_is_right(harness: Run, tmp_path: Path) -> None:
+    pair(tmp_path / "mine", "square", GOOD.replace("2.0 * dq", "-2.0 * dq"))
+    said = harness("run", "--cases", "mine", *CORE, "--draws", "2")
+    assert said.status == 1
+    told = "`dx = -2.0 * dq * x`, which is right as `dx = 2.0 * dq * x`"
+    assert f"looks like: wrong sign; the fault is in mine/square.py:9: {told}" in said.out
+    assert f"proved wrong: d/dx; the fault is in mine/square.py:9: {told}" in said.out
+
+
 def test_a_wrong_cotangent_between_right_gradients_is_blamed_too(
     harness: Run, tmp_path: Path
 ) -> None:
@@ -106,6 +117,31 @@ def test_a_wrong_cotangent_between_right_gradients_is_blamed_too(
     table = rows(tmp_path / "reports").set_index("quantity")["status"]
     assert table["certificate"] == table["d/dq (intermediate)"] == "fail"
     assert table["d/dx"] == "pass"
+
+
+def test_a_wrong_shape_is_blamed_and_repaired(harness: Run, tmp_path: Path) -> None:
+    pair(tmp_path / "mine", "square", GOOD.replace("2.0 * dq * x", "xp.sum(2.0 * dq * x)"))
+    said = harness("run", "--cases", "mine", "--backend", "manual", "--point", "one")
+    assert said.status == 1
+    assert "wrong shape" in said.out
+    assert (
+        "mine/square.py:9: `dx = xp.sum(2.0 * dq * x)`, which is right as `dx = 2.0 * dq * x`"
+        in (said.out)
+    )
+
+
+def test_an_exception_is_traced_to_the_line_that_caused_it(harness: Run, tmp_path: Path) -> None:
+    python = GOOD.replace("xp.ones_like(x)", "xp.ones_like(x[1:])")
+    pair(tmp_path / "mine", "square", python)
+    said = harness("run", "--cases", "mine", "--backend", "manual", "--point", "one")
+    assert said.status == 1
+    assert "mine/square.py:9: `dx = 2.0 * dq * x`: ValueError" in said.out
+    assert "the fault is in mine/square.py:8: `dq = df * xp.ones_like(x[1:])`" in said.out
+    pair(tmp_path / "other", "square", GOOD.replace("2.0 * dq", "dq.nothing * dq"))
+    said = harness("run", "--cases", "other", "--backend", "manual", "--point", "one")
+    assert "AttributeError" in said.out
+    # The line of the exception is not told twice.
+    assert "fault is in" not in said.out or "which is right as" in said.out
 
 
 def test_the_report_says_what_is_proved(harness: Run, tmp_path: Path) -> None:

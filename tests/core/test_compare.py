@@ -11,7 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.compare import DEFAULT_RTOL, Tolerance, Truth, Verdict, judge
-from harness.model import DTYPES, Status, dtype_digits, unit_roundoff
+from harness.dtypes import DTYPES, FORMATS, convert, dtype_digits, numpy_dtype, unit_roundoff
+from harness.model import Status
+from harness.rounding import RoundingTolerance
 
 DTYPE = st.sampled_from(DTYPES)
 SHAPES = st.sampled_from([(), (1,), (7,), (3, 4), (2, 1, 3)])
@@ -21,7 +23,7 @@ def numbers(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
     """Between 1 and 2 in magnitude, so that no element hides behind another."""
     rng = np.random.default_rng(seed)
     values = rng.uniform(1, 2, shape) * rng.choice([-1.0, 1.0], shape)
-    return np.asarray(values).astype(dtype)
+    return convert(np.asarray(values), dtype)
 
 
 def verdict(got: Any, expected: Any, dtype: str = "float64", **options: Any) -> Verdict:
@@ -108,7 +110,7 @@ def test_one_number_that_is_not_finite_fails(
 )
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_numbers_that_are_not_finite(got: float, expected: float, status: str, dtype: str) -> None:
-    arrays = np.array([1.0, got], dtype=dtype), np.array([1.0, expected])
+    arrays = np.array([1.0, got], dtype=numpy_dtype(dtype)), np.array([1.0, expected])
     assert verdict(*arrays, dtype).status == status
     assert verdict(*arrays, dtype, uncertainty=np.full(2, 1e300)).status == status
 
@@ -244,10 +246,10 @@ def test_imprecise_lies_between_the_tolerance_and_half_of_the_digits(
     dtype: str, exponent: float
 ) -> None:
     expected = np.array([3.0])
-    got = (expected * (1 + 10**exponent)).astype(dtype)
+    got = convert(expected * (1 + 10**exponent), dtype)
     error = abs(float(got[0]) - 3.0) / 3.0
     half = 10 ** (-dtype_digits(dtype) / 2)
-    allowed = DEFAULT_RTOL[dtype] + 64 * unit_roundoff(dtype)
+    allowed = DEFAULT_RTOL[dtype] + min(64 * unit_roundoff(dtype), DEFAULT_RTOL[dtype])
     assume(abs(error / half - 1) > 1e-3 and abs(error / allowed - 1) > 1e-3)
     status = verdict(got, expected, dtype).status
     if error < allowed:
@@ -279,7 +281,7 @@ def test_the_neighbouring_float_is_one_ulp_away(dtype: str, seed: int, steps: in
     expected = numbers((1,), dtype, seed)
     got = expected.copy()
     for _ in range(steps):
-        got = np.nextafter(got, np.inf * np.sign(expected)).astype(dtype)
+        got = np.nextafter(got, (np.inf * np.sign(expected)).astype(got.dtype))
     assume(abs(got[0]) < 2)  # from there on an ulp is twice as large
     found = verdict(got, expected, dtype)
     assert found.max_ulp_error == steps
@@ -351,3 +353,55 @@ def test_a_measure_without_a_reference_is_not_a_number() -> None:
     assert measures["status"] == Status.FAIL
     assert np.isnan(measures["max_abs_error"])
     assert np.isnan(measures["digits"])
+
+
+HALVES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+
+
+def one(got: float, expected: float, dtype: str) -> Verdict:
+    """The verdict of one number, with the tolerance of correct code without any deviation."""
+    return verdict(
+        convert(np.array([got]), dtype),
+        [expected],
+        dtype,
+        tolerance=RoundingTolerance(np.zeros(1)),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_infinity_is_right_where_the_truth_rounds_to_it(dtype: str) -> None:
+    over = FORMATS[dtype].overflow
+    found = one(np.inf, 1.5 * over, dtype)
+    assert found.status == Status.PASS
+    assert found.detail == f"beyond the range of {dtype}, where infinity is right"
+    assert one(-np.inf, -1.5 * over, dtype).status == Status.PASS
+    assert one(-np.inf, 1.5 * over, dtype).status == Status.FAIL
+    assert one(np.inf, over / 2, dtype).status == Status.FAIL
+    assert one(np.nan, 1.5 * over, dtype).status == Status.FAIL
+    assert one(FORMATS[dtype].largest, 1.5 * over, dtype).status != Status.PASS
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_nearest_number_is_right_however_small_the_truth(dtype: str) -> None:
+    for tolerance in (Tolerance(0.0), Tolerance(unit_roundoff(dtype))):
+        for truth in (0.4, 1.4):
+            expected = np.array([truth * FORMATS[dtype].subnormal])
+            if expected[0] == 0:  # float64 carries the truth
+                continue
+            got = convert(expected, dtype)
+            assert verdict(got, expected, dtype, tolerance=tolerance).status == Status.PASS
+            assert verdict(-got, 9 * expected, dtype, tolerance=tolerance).status == Status.FAIL
+
+
+def test_a_float16_that_is_not_flushed_is_judged_below_the_smallest_normal_number() -> None:
+    """A gradient of 3e-5 has nine bits in float16; zero in its place is wrong."""
+    assert one(3e-5, 3e-5, "float16").status == Status.PASS
+    assert one(0.0, 3e-5, "float16").status == Status.FAIL
+    assert one(0.0, FORMATS["bfloat16"].tiny / 2, "bfloat16").status == Status.PASS
+
+
+@HALVES
+def test_the_digits_of_a_half_are_those_of_its_significand(dtype: str) -> None:
+    found = one(1.0, 1.0, dtype)
+    assert found.digits == dtype_digits(dtype) == FORMATS[dtype].bits * np.log10(2)
+    assert one(1.0 + 2 * unit_roundoff(dtype), 1.0, dtype).max_ulp_error == 1.0

@@ -124,6 +124,8 @@ def forward(xp, x, y):
         ('dr = 2 * r * df\ndx = dr * y + dr\ndy = dr * x\nreturn {"x": dy, "y": dy}', 4, True),
         # The local that is returned as it is.
         ('dr = 2 * r * df\ndx = dr * y - dr\nreturn {"x": dx, "y": dr * x}', 2, True),
+        # A local that is returned as it is without being called a gradient.
+        ('g = r * df\nreturn {"x": g, "y": 2 * r * df * x}', 1, False),
         # A tuple, in the order of the inputs.
         ("dr = 2 * r * df\nreturn dr * y + dr, dr * y", 2, True),
         # A wrong shape.
@@ -150,6 +152,21 @@ def test_the_line_to_blame(body: str, faulty: int | None, proved: bool) -> None:
     message = blame(code, inquire(program, sample, "demo.py"))
     assert f"demo.py:{first + faulty}: `{body.split(chr(10))[faulty - 1]}`" in message
     assert ("since all that it is computed from is right" in message) == proved
+
+
+def test_a_return_that_may_lack_a_factor_is_a_suspect() -> None:
+    found = flow('g = df\nhit = y\nreturn {"x": hit}')
+    named = dataflow.suspects(found, {2: False})
+    assert [(each.step.name, each.proved) for each in named] == [
+        ("hit", False),
+        ("return x", False),
+    ]
+
+
+def test_what_a_line_is_computed_from_nearest_first() -> None:
+    found = flow("a = df\nb = y\nc = a * 2\nd = c * b\ne = a")
+    assert [step.name for step in dataflow.ancestry(found, [found[3]])] == ["d", "c", "b", "a"]
+    assert dataflow.ancestry(found, []) == []
 
 
 def test_nothing_wrong_nobody_to_blame() -> None:

@@ -19,9 +19,10 @@ from harness.backends.numeric import NumericBackend
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.certificate import AXES, Sides, certify
+from harness.certificate import certify
 from harness.directional import Directional
 from harness.model import Array, Sample, Task
+from harness.sides import AXES, Sides
 from harness.staging import Program
 
 CASES = sorted(file.stem for file in builtin_folder().glob("*.yaml"))

@@ -154,7 +154,6 @@ def test_a_wrong_backward_fails_and_a_right_method_does_not(
 #: What a certificate does not judge: it is about a formula over the reals, and needs one number for
 #: each element. The row of the gradient judges the rest.
 UNPROVED = {
-    "not a number": Status.UNDECIDED,
     "axis kept": Status.UNDECIDED,
     "summed away": Status.UNDECIDED,
     "missing": Status.UNDECIDED,
@@ -726,3 +725,30 @@ def test_training_leaves_the_gradient_rows_alone(case: MakeCase) -> None:
     found = rows(made, modes=("value", "vjp", "train"))
     assert {row.mode for row in found} == {"value", "vjp", "train"}
     assert {row.status for row in found} == {Status.PASS}
+
+
+LARGE = """
+    def forward(xp, x):
+        y = xp.sum(x * x * x)
+        return y
+
+    def backward(xp, dy, x):
+        dx = 3 * x * x * dy
+        {spoilt}
+        return {{"x": dx}}
+"""
+
+
+@pytest.mark.parametrize("spoilt", ["dx = -dx", "dx[777] = 1.1 * dx[777]", "dx = dx * (1 + 1e-6)"])
+def test_a_wrong_backward_of_a_large_input_is_told_and_makes_nobody_else_look_wrong(
+    case: Callable[..., Case], spoilt: str
+) -> None:
+    made = case(LARGE.format(spoilt=spoilt), "inputs:\n  x: {shape: [2000]}\n")
+    request = Request(backends=("manual", "numeric"), modes=("vjp",), draws=1)
+    rows = [row for _, each in Engine([made], request).run(cells([made], request)) for row in each]
+    (wrong,) = (row for row in rows if (row.backend, row.quantity) == ("manual", "d/dx"))
+    (right,) = (row for row in rows if (row.backend, row.quantity) == ("numeric", "d/dx"))
+    assert wrong.status in (Status.FAIL, Status.IMPRECISE)
+    assert wrong.reference == right.reference == "certified"
+    assert right.status == Status.PASS
+    assert "at 16 of 2000 elements and along 4 random directions" in wrong.detail

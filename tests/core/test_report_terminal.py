@@ -11,6 +11,7 @@ from test_report_files import BAD, ROW
 
 from harness.cli import parser
 from harness.model import Row, Status
+from harness.plan import Cell
 from harness.report import tables, terminal
 from harness.report.message import explain, gather, reproduce
 
@@ -123,6 +124,7 @@ def test_the_summary_ends_with_counts_and_where_the_rest_is(
 def test_the_bar_passes_everything_on_and_prints_nothing_in_a_pipe(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert list(terminal.progress(iter("abc"), ["x", "y", "z"], enabled=True)) == list("abc")
+    plan = [Cell("a", "draw0", "default", "float64", "manual")]
+    assert list(terminal.progress([(plan[0], 1)], plan, enabled=True)) == [(plan[0], 1)]
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "")

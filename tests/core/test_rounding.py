@@ -18,13 +18,14 @@ from harness.backends.manual import ManualBackend, MutatedInput
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
+from harness.dtypes import FORMATS, numpy_dtype, unit_roundoff
 from harness.errors import Unsupported
 from harness.namespace import LINALG, STANDARD
-from harness.rounded import TINY, UNIT, Rounded, Rounding
+from harness.rounded import Rounded, Rounding
 from harness.rounded_functions import ERRORS, GAPS
 from harness.rounding import K, deviation, tolerance
 
-U = UNIT["float32"]
+U = unit_roundoff("float32")
 STEP = 2.0**-20
 CASES = sorted(file.stem for file in builtin_folder().glob("*.yaml"))
 
@@ -249,10 +250,10 @@ def test_a_product_deviates_by_a_few_roundings_and_a_cancelling_sum_by_many(dtyp
     rng = np.random.default_rng(2)
     found, exact = moved(PRODUCT, dtype, x=rng.normal(size=50), y=rng.normal(size=50))
     for name in ("x", "y"):
-        ratio = found.gradients[name] / (UNIT[dtype] * np.abs(exact.gradients[name]))
+        ratio = found.gradients[name] / (unit_roundoff(dtype) * np.abs(exact.gradients[name]))
         assert np.all((ratio > 0.9) & (ratio < 2.2))  # one, and one of the input
     found, exact = moved(DIFFERENCE, dtype, x=rng.normal(1e4, 1, 50))
-    ratio = found.gradients["x"] / (UNIT[dtype] * np.abs(exact.gradients["x"]))
+    ratio = found.gradients["x"] / (unit_roundoff(dtype) * np.abs(exact.gradients["x"]))
     assert np.median(ratio) > 1e3
     assert found.values["v"].shape == ()
     assert found.dtype == dtype
@@ -393,10 +394,10 @@ def test_a_backward_that_writes_into_its_input_is_found_here_too() -> None:
 
 
 def test_a_subnormal_result_may_be_flushed() -> None:
-    assert tolerance(np.zeros(1), np.zeros(1), "float32") == [K * TINY["float32"]]
+    assert tolerance(np.zeros(1), np.zeros(1), "float32") == [K * FORMATS["float32"].tiny]
     found, exact = moved(PRODUCT, x=[1e-30], y=[1e-9])
     tiny = float(exact.values["f"][0])
-    assert 0 < tiny < TINY["float32"]
+    assert 0 < tiny < FORMATS["float32"].tiny
     assert tolerance(exact.values["f"], found.values["f"], "float32")[0] >= tiny
     program = program_from("""
         def forward(xp, x):
@@ -407,19 +408,30 @@ def test_a_subnormal_result_may_be_flushed() -> None:
     assert tolerance(np.asarray([1e-10]), found.values["f"], "float32")[0] >= 1e-10
 
 
+def test_a_subnormal_float16_errs_by_half_the_smallest_and_is_not_flushed() -> None:
+    program = program_from("""
+        def forward(xp, x):
+            f = x * x
+            return f
+    """)
+    sample = sample_for(program, {"x": np.asarray([2.0**-8])}, dtype="float16")
+    moved = deviation(program, sample).values["f"]
+    assert moved == [FORMATS["float16"].subnormal / 2]
+    zero = tolerance(np.zeros(1), np.zeros(1), "float16")
+    assert zero == [K * FORMATS["float16"].subnormal / 2]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_narrow_dtypes_have_their_own_roundoff(dtype: str) -> None:
-    if dtype == "bfloat16":
-        pytest.importorskip("ml_dtypes")
     program = program_from(PRODUCT)
-    x = np.asarray([0.5, 1.25]).astype(np.dtype(dtype))
+    x = np.asarray([0.5, 1.25]).astype(numpy_dtype(dtype))
     sample = sample_for(program, {"x": np.asarray([0.5, 1.25]), "y": np.asarray([0.5, 1.25])})
     sample = type(sample)(
         *("demo", "draw0", "default", dtype, {"x": x, "y": x}, ("x", "y")),
-        (np.ones(2).astype(np.dtype(dtype)),),
+        (np.ones(2).astype(numpy_dtype(dtype)),),
     )
     found = deviation(program, sample)
-    ratio = found.gradients["x"] / (UNIT[dtype] * np.asarray([0.5, 1.25]))
+    ratio = found.gradients["x"] / (unit_roundoff(dtype) * np.asarray([0.5, 1.25]))
     assert np.all((ratio > 0.99) & (ratio < 2.2))
 
 
@@ -429,7 +441,7 @@ def test_honest_numpy_stays_within_and_a_lie_does_not(name: str, dtype: str) -> 
     """At the built-in cases: numpy in the dtype against wider arithmetic, and the same numbers
     scaled by 1 + 4 K u, which no element that deviates by at most 2 u |g| may hide."""
     case = load(builtin_folder() / f"{name}.yaml")
-    unit, lies = UNIT[dtype], 0
+    unit, lies = unit_roundoff(dtype), 0
     for point in (*case.declared.points, "draw0", "draw1", "draw2"):
         sample = draw_sample(case, point, "default", dtype)
         found = deviation(case.program, sample)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from harness import trees
 from harness.cases.case import Case
 from harness.cases.sampling import draw_sample, printed_spread
-from harness.errors import CaseError
+from harness.dtypes import DTYPES, FORMATS, convert, numpy_dtype
+from harness.errors import CaseError, Unsupported
 from harness.model import Sample
 
 MakeCase = Callable[..., Case]
@@ -94,6 +95,29 @@ def test_float32_numbers_are_those_of_float64_rounded(case: MakeCase) -> None:
     assert single.cotangents[0] == np.float32(double.cotangents[0])
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_numbers_of_a_half_dtype_are_rounded_once_and_widen_exactly(
+    case: MakeCase, dtype: str
+) -> None:
+    made = case(ADD, TWO)
+    double = draw_sample(made, "draw0", "large", "float64")
+    half = draw_sample(made, "draw0", "large", dtype)
+    wide = trees.cast(half, "float64")
+    for name in ("x", "y"):
+        assert half.inputs[name].dtype == numpy_dtype(dtype)
+        nearest = FORMATS[dtype].nearest(double.inputs[name])
+        np.testing.assert_array_equal(wide.inputs[name], nearest)
+    assert wide.cotangents[0] == FORMATS[dtype].nearest(double.cotangents[0])
+    assert half.intermediates == double.intermediates
+
+
+def test_a_number_beyond_the_range_of_the_dtype_is_no_sample(case: MakeCase) -> None:
+    made = case(ONE, "inputs: {x: {shape: [1]}}\npoints: {p: {inputs: {x: [70000.0]}}}\n")
+    with pytest.raises(Unsupported, match="holds 70000, which is beyond the range of float16"):
+        draw_sample(made, "p", "declared", "float16")
+    assert float(draw_sample(made, "p", "declared", "bfloat16").inputs["x"][0]) == 70144
+
+
 bounds = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 
@@ -108,9 +132,18 @@ def test_the_domain_holds_after_rounding(
     made = case_from(
         folder, ONE, f"inputs: {{x: {{shape: [40], draw: {draw}, domain: [{low!r}, {high!r}]}}}}\n"
     )
-    for dtype in ("float64", "float32"):
+    for dtype in DTYPES:
+        if max(abs(low), abs(high)) > FORMATS[dtype].largest:
+            continue  # some number may be beyond the range
+        first = convert(np.array(low), dtype)
+        if float(first) < low:
+            first = np.nextafter(first, first.dtype.type(np.inf))
+        if not low <= float(first) <= high:
+            with pytest.raises(Unsupported, match=f"no {dtype} number"):
+                draw_sample(made, "draw0", "default", dtype)
+            continue
         x = draw_sample(made, "draw0", "default", dtype).inputs["x"]
-        assert x.dtype == dtype
+        assert x.dtype == numpy_dtype(dtype)
         assert np.all(x.astype(np.float64) >= low)
         assert np.all(x.astype(np.float64) <= high)
 

@@ -85,7 +85,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest(
         ("sizes: {default: {m: -1}}\n", 2, ["greater than or equal to 0"]),
         ("tags: notebook\n", 2, ["`tags`", "list"]),
         ("tolerance: {float32: {rtol: -1}}\n", 2, ["greater than or equal to 0"]),
-        ("tolerance: {float16: {rtol: 1}}\n", 2, ["float16", "'float64' or 'float32'"]),
+        ("tolerance: {float8: {rtol: 1}}\n", 2, ["float8", "'float16' or 'bfloat16'"]),
         ("known:\n  - {backend: a, status: failed, reason: r}\n", 3, ["`known.0.status`"]),
         ("known:\n  - {backend: a, status: fail}\n", 3, ["`reason` is missing"]),
         ("training: {of: x, steps: 1}\n", 2, ["`step_size` is missing in `training"]),

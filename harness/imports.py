@@ -1,8 +1,10 @@
-"""Libraries that write to standard error while they load, past every setting of theirs."""
+"""What libraries do while they load that nobody asked for: write to standard error, past every
+setting of theirs, and import what merely happens to be installed."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,3 +28,15 @@ def silent_stderr() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@contextmanager
+def hidden(*names: str) -> Iterator[None]:
+    """Make modules look as if they were not installed, unless they are imported already."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

@@ -1,0 +1,157 @@
+"""Worker processes of this machine: one framework each, kept warm, replaced when they die.
+
+A worker is a pebble pool of one process. What the process does to itself ends with it, and so does
+its pool: a process killed in the middle of a message leaves locks and half a message behind, which
+a new pool has not got.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psutil
+from pebble import ProcessExpired, ProcessPool
+
+from harness import backends
+from harness.model import Failure, Status
+
+#: The worker that judges, and that runs the methods which need no framework.
+REFEREE = "referee"
+#: How many threads the libraries of one worker start.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalWorkers:
+    """At most `jobs` tasks at a time, each in a process of its own kind.
+
+    timeout:       seconds that one task may take, or None.
+    memory_limit:  bytes that a worker may allocate beyond what it has when it is ready, or None.
+    """
+
+    def __init__(
+        self, jobs: int, *, timeout: float | None = None, memory_limit: int | None = None
+    ) -> None:
+        self.jobs, self.timeout, self.memory_limit = jobs, timeout, memory_limit
+        methods = multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context(
+            "forkserver" if "forkserver" in methods else "spawn"
+        )
+        if "forkserver" in methods:
+            # What every worker imports is imported once, and forked.
+            self._context.set_forkserver_preload(["harness.execution.tasks"])
+        self._idle: dict[str, list[ProcessPool]] = {}
+        self._busy: dict[Future[Any], tuple[str, ProcessPool]] = {}
+
+    def has(self, kind: str) -> bool:
+        """Whether the framework is installed."""
+        return backends.backend_class(kind).installed()
+
+    def width(self, kind: str) -> int:
+        """How many tasks of a kind may run at the same time."""
+        return self.jobs if kind == REFEREE else 1
+
+    def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run a function in a worker of that kind. The future raises what it raises, and what
+        `failure` explains where the worker dies."""
+        idle = self._idle.setdefault(kind, [])
+        pool = idle.pop() if idle else self._start(kind)
+        future: Future[Any] = pool.schedule(function, args=arguments, timeout=self.timeout)
+        self._busy[future] = kind, pool
+        return future
+
+    def release(self, future: Future[Any]) -> None:
+        """Take back the worker of a future that is done; one that has died is replaced later."""
+        kind, pool = self._busy.pop(future)
+        if future.cancelled() or future.exception() is not None:
+            _abandon(pool)
+        else:
+            self._idle[kind].append(pool)
+
+    def failure(self, error: BaseException) -> Failure:
+        """Why a task ended without a result, as a row says it."""
+        if isinstance(error, TimeoutError):
+            return Failure(Status.TIMEOUT, f"took longer than {self.timeout:g} s")
+        if isinstance(error, ProcessExpired):
+            return Failure(Status.CRASH, _last_words(error.exitcode))
+        return Failure(Status.CRASH, f"the worker was lost: {type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Stop every worker, busy or not."""
+        idle = (pool for pools in self._idle.values() for pool in pools)
+        for pool in (*idle, *(pool for _, pool in self._busy.values())):
+            _abandon(pool)
+        self._idle, self._busy = {}, {}
+
+    def _start(self, kind: str) -> ProcessPool:
+        threads = max(1, cores() // self.jobs)
+        with _environment(dict.fromkeys(_THREADS, str(threads))):
+            pool = ProcessPool(
+                max_workers=1,
+                initializer=_prepare,
+                initargs=(kind, self.memory_limit),
+                context=self._context,
+            )
+            assert pool.active  # which starts it
+        return pool
+
+
+def _abandon(pool: ProcessPool) -> None:
+    """Stop a pool without waiting for it: its process may be deaf, or dead in mid-message."""
+
+    def end() -> None:
+        with suppress(Exception):
+            pool.stop()
+            pool.join()
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _last_words(code: int | None) -> str:
+    """What is known of a process that ended by itself, from its exit code."""
+    if code is None or code >= 0:
+        return f"the process ended with exit code {code}"
+    with suppress(ValueError):
+        return f"the process was killed by {signal.Signals(-code).name}"
+    return f"the process was killed by signal {-code}"
+
+
+def _prepare(kind: str, memory_limit: int | None) -> None:
+    """Import the framework before the first task, so that no time limit counts it."""
+    if kind != REFEREE:
+        # A framework that cannot be imported says so in the row of every cell.
+        with suppress(Exception):
+            backends.make(kind).start()
+    if memory_limit is not None:
+        _limit(memory_limit)
+
+
+def _limit(beyond: int) -> None:
+    """Let this process allocate so many bytes more than it has now."""
+    import resource
+
+    now = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (now + beyond, now + beyond))
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Variables that processes started meanwhile inherit; what the user has set stays."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

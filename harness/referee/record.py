@@ -1,0 +1,74 @@
+"""What a pass had to do that its numbers do not show: take limits, or give up on a value.
+
+At a kink, a jump or a removable singularity a series is asked for what it does next, and then the
+pass along -v may differ from the mirror image of the pass along v, and plain balls from coefficient
+0. Every other operation commutes with turning t round and acts on coefficient 0 as on plain balls.
+So a pass that took no limit need not be run again, neither backwards nor standing still: two of the
+three passes of a certificate. Whoever looks at a coefficient of t to choose a branch, a value or a
+power of t calls `take_limit`.
+
+A NaN may be the function's own (0/0) or only that of a ball too wide to divide by; the two look the
+same. Under scrutiny, whoever makes one from finite balls calls `doubt` unless it is certain that
+the function has no finite value for any point of its balls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class Record:
+    """What happened since it was opened.
+
+    limit:    a limit t -> 0+ was taken.
+    doubt:    under scrutiny, a value was lost that a narrower ball or another algorithm may have.
+    infinity: under scrutiny, the sign of 1 / 0, as of a float zero that has one; otherwise 0.
+    """
+
+    __slots__ = ("doubt", "infinity", "limit")
+
+    def __init__(self, infinity: int = 0) -> None:
+        self.limit = self.doubt = False
+        self.infinity = infinity
+
+
+_open: ContextVar[Record | None] = ContextVar("record", default=None)
+
+
+@contextmanager
+def recorded(scrutiny: int = 0) -> Iterator[Record]:
+    """A record of the block; a limit or a doubt in it is known to the record around it, too.
+
+    `scrutiny` is 0, or the sign that zeros are taken to have.
+    """
+    outer, record = _open.get(), Record(scrutiny)
+    token = _open.set(record)
+    try:
+        yield record
+    finally:
+        _open.reset(token)
+        if outer is not None:
+            outer.limit |= record.limit
+            outer.doubt |= record.doubt
+
+
+def take_limit() -> None:
+    """A limit t -> 0+ is taken."""
+    record = _open.get()
+    if record is not None:
+        record.limit = True
+
+
+def doubt() -> None:
+    """A value is lost for reasons that may be the balls' own."""
+    record = _open.get()
+    if record is not None:
+        record.doubt = True
+
+
+def scrutiny() -> int:
+    """The sign of 1 / 0 under scrutiny, else 0."""
+    record = _open.get()
+    return 0 if record is None else record.infinity

@@ -1,0 +1,139 @@
+"""Derivatives from `forward` alone, for where there is no backward, or a wrong one.
+
+A small array gets one for every element; of a large one, whose every element would cost a pass,
+chosen elements and random directions are what a method can still be judged by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flint import arb
+
+from harness import referee, trees
+from harness.errors import Unsupported
+from harness.lifted import BITS, MOST_BITS, Lifted
+from harness.model import Array, Sample
+from harness.referee import Undecided
+from harness.staging import Program
+
+#: Elements up to which the derivative is taken along each axis.
+AXES = 64
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The one-sided derivatives of <cotangents, outputs> with respect to elements of a leaf or an
+    intermediate, from below (`left`) and from above, as float64 midpoints of balls of `radius` or
+    less. Infinite where the derivative is; NaN where `forward` has no real value on that side.
+    """
+
+    left: Array
+    right: Array
+    radius: Array
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the two agree everywhere, so that there is a derivative."""
+        with np.errstate(invalid="ignore"):
+            return bool(np.all(np.abs(self.left - self.right) <= 2 * self.radius))
+
+    @property
+    def middle(self) -> Array:
+        """The mean of the two, or the one that exists."""
+        with np.errstate(invalid="ignore"):
+            mean = (self.left + self.right) / 2
+        return np.where(
+            np.isnan(self.left), self.right, np.where(np.isnan(self.right), self.left, mean)
+        )
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """The derivatives <g, v> of <cotangents, outputs> along directions v of one array, g being its
+    gradient: float64 `midpoints` of shape (k,), each within `radii` of the truth.
+
+    `directions` has shape (k, *array), in multiples of 2**-10 below 1, so that a method's gradient
+    can be summed along them exactly.
+    """
+
+    directions: Array
+    midpoints: Array
+    radii: Array
+
+
+def along_axes(program: Program, sample: Sample, name: str) -> Sides | None:
+    """The derivative with respect to each element of `name`, in both directions of its axis.
+
+    Up to AXES elements, a pass or two for each; None beyond, and where balls cannot follow.
+    """
+    shape = trees.shape_of(sample, name)
+    if math.prod(shape) > AXES:
+        return None
+    return _sides(program, sample, name, np.arange(math.prod(shape)).reshape(shape))
+
+
+def sampled_axes(
+    program: Program, sample: Sample, name: str, indices: Sequence[int]
+) -> Sides | None:
+    """The same for chosen elements of an array of any size: flat `indices`, in C order, give arrays
+    of shape (len(indices),). None where balls cannot follow."""
+    return _sides(program, sample, name, np.asarray(indices, np.int64))
+
+
+def _sides(program: Program, sample: Sample, name: str, indices: Array) -> Sides | None:
+    def sides() -> Sides:
+        lifted = Lifted(program, sample)
+        left, right, radius = (np.zeros(indices.shape) for _ in range(3))
+        for place in np.ndindex(indices.shape):
+            axis = np.zeros(lifted.shape(name))
+            axis.flat[indices[place]] = 1.0
+            below, above = lifted.sides({name: axis})
+            left[place], right[place] = float(below), float(above)
+            radius[place] = max(
+                (_radius(each) for each in (below, above) if each.is_finite()), default=0.0
+            )
+        return Sides(left, right, radius)
+
+    try:
+        return referee.with_precision_doubling(sides, BITS, MOST_BITS)
+    except (Undecided, Unsupported):
+        return None
+
+
+def random_slopes(
+    program: Program, sample: Sample, name: str, count: int, seed: int = 0
+) -> Slopes | None:
+    """The derivative along `count` random directions of `name`, a leaf or an intermediate: a pass
+    each. Direction i depends on `seed`, the name and i only.
+
+    None where balls cannot follow, and where one of them depends on the sign of its direction: at a
+    kink there is no gradient.
+    """
+
+    def slopes() -> Slopes | None:
+        lifted = Lifted(program, sample)
+        shape = lifted.shape(name)
+        directions = np.empty((count, *shape))
+        midpoints, radii = np.empty(count), np.empty(count)
+        for index in range(count):
+            rng = np.random.default_rng([seed, index, *name.encode()])
+            directions[index] = referee.dyadic_direction(rng, shape)
+            found = lifted.derivative({name: directions[index]})
+            if found is None:
+                return None
+            midpoints[index], radii[index] = float(found), _radius(found)
+        return Slopes(directions, midpoints, radii)
+
+    try:
+        return referee.with_precision_doubling(slopes, BITS, MOST_BITS)
+    except (Undecided, Unsupported):
+        return None
+
+
+def _radius(ball: arb) -> float:
+    """Of the true number from the midpoint, which is rounded to float64 besides."""
+    return float(ball.rad()) + 2.0**-53 * abs(float(ball)) + (0.0 if ball.is_exact() else 5e-324)

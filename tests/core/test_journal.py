@@ -1,0 +1,211 @@
+"""Nothing lost: the journal, and taking a run up again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from builders import write_case
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cases.case import load
+from harness.errors import UsageError
+from harness.execution.journal import JOURNAL, Journal, Keys
+from harness.model import Row
+from harness.plan import Request, cells
+
+Run = Callable[..., Any]
+
+PYTHON = """
+    def forward(xp, x):
+        y = x * x
+        return y
+
+    def backward(xp, dy, x):
+        dx = 2 * x * dy
+        return {"x": dx}
+"""
+YAML = """
+    inputs:
+      x: {shape: [3]}
+"""
+OWN = ("run", "--cases", "own", "--backend", "manual,numeric")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    write_case(tmp_path / "own", PYTHON, YAML, "one")
+    write_case(tmp_path / "own", PYTHON.replace("2 * x", "(x + x)"), YAML, "two")
+    return tmp_path
+
+
+def lines(folder: Path) -> list[str]:
+    return (folder / "reports" / JOURNAL).read_text().splitlines()
+
+
+def table(folder: Path) -> str:
+    found = pd.read_csv(folder / "reports" / "results.csv").drop(columns="seconds")
+    return str(found.to_csv())
+
+
+def test_every_cell_has_a_line_and_a_finished_run_repeats_none(harness: Run, own: Path) -> None:
+    assert harness(*OWN).status == 0
+    first, report = lines(own), table(own)
+    assert len(first) == 12  # two cases, three draws, two methods
+    assert harness(*OWN, "--resume").status == 0
+    assert lines(own) == first
+    assert table(own) == report
+
+
+def test_a_torn_last_line_is_done_again(harness: Run, own: Path) -> None:
+    harness(*OWN)
+    journal, report = own / "reports" / JOURNAL, table(own)
+    whole = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(whole[:5]) + whole[5][:40])
+    harness(*OWN, "--resume")
+    assert [json.loads(line)["key"] for line in lines(own)[:5]] == [
+        json.loads(line)["key"] for line in whole[:5]
+    ]
+    assert len(lines(own)) == len({json.loads(line)["key"] for line in lines(own)}) == 12
+    assert table(own) == report
+
+
+@pytest.mark.parametrize(
+    ("change", "repeated"),
+    [
+        (lambda own, options: options.append("--seed=1"), 12),
+        (lambda own, options: options.append("--step=1e-4"), 12),
+        (lambda own, options: options.append("--draws=4"), 4),
+        (lambda own, options: write_case(own / "own", PYTHON + "\n    # a word\n", YAML, "one"), 6),
+        (lambda own, options: write_case(own / "own", PYTHON, YAML + "\n", "one"), 0),
+        (
+            lambda own, options: write_case(own / "own", PYTHON, YAML.replace("3", "4"), "one"),
+            6,
+        ),
+    ],
+)
+def test_another_seed_or_text_is_refused_cell_by_cell(
+    harness: Run, own: Path, change: Callable[[Path, list[str]], None], repeated: int
+) -> None:
+    harness(*OWN)
+    options: list[str] = []
+    change(own, options)
+    harness(*OWN, *options, "--resume")
+    assert len(lines(own)) == 12 + repeated
+
+
+def test_another_version_of_a_method_is_refused(
+    harness: Run, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness(*OWN)
+    from harness.backends.numeric import NumericBackend
+
+    monkeypatch.setattr(NumericBackend, "versions", classmethod(lambda cls: {"numpy": "99"}))
+    harness(*OWN, "--resume")
+    assert len(lines(own)) == 12 + 6
+
+
+def test_without_resume_a_run_starts_afresh(harness: Run, own: Path) -> None:
+    harness(*OWN)
+    harness(*OWN, "--draws", "1")
+    assert len(lines(own)) == 4
+
+
+def test_resume_needs_a_folder(harness: Run, own: Path) -> None:
+    said = harness(*OWN, "--report", "", "--resume")
+    assert said.status == 2
+    assert "--report DIR" in said.err
+
+
+def test_two_runs_into_one_folder_are_told(harness: Run, own: Path) -> None:
+    case = load(own / "own" / "one.yaml")
+    (own / "reports").mkdir()
+    journal = Journal(own / "reports", Keys([case], Request()))
+    try:
+        said = harness(*OWN)
+        assert said.status == 2
+        assert "another run is writing into `reports`" in said.err
+    finally:
+        journal.close()
+    assert harness(*OWN).status == 0
+
+
+def test_a_folder_is_free_again_after_a_mistake(own: Path) -> None:
+    case = load(own / "own" / "one.yaml")
+    keys = Keys([case], Request())
+    journal = Journal(own, keys)
+    with pytest.raises(UsageError):
+        Journal(own, keys)
+    journal.close()
+    Journal(own, keys).close()
+
+
+@given(st.floats(), st.text())
+def test_a_row_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, number: float, text: str
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    case = load(write_case(folder, PYTHON, YAML))
+    request = Request(backends=("manual",))
+    plan = cells([case], request)
+    row = Row("a", "b", "c", "d", "e", "vjp", "f", "pass", digits=number, detail=text)
+    journal = Journal(folder, Keys([case], request))
+    journal.append(plan[0], [row])
+    journal.close()
+    again = Journal(folder, Keys([case], request), resume=True)
+    assert repr(again.find(plan[0])) == repr([row])
+    assert again.find(plan[1]) is None
+    again.close()
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "harness", *OWN, "--draws", "20", "--jobs", "2", *options]
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(words, cwd=folder, stdout=said, stderr=said)
+
+
+def wait_for_lines(folder: Path, number: int, process: subprocess.Popen[bytes]) -> None:
+    journal = folder / "reports" / JOURNAL
+    while process.poll() is None and not (
+        journal.exists() and journal.read_bytes().count(b"\n") >= number
+    ):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [1, 40])
+def test_a_killed_run_is_taken_up_without_a_row_lost_or_doubled(
+    harness: Run, own: Path, number: int
+) -> None:
+    process = start(own)
+    wait_for_lines(own, number, process)
+    process.kill()
+    process.wait()
+    left = lines(own)
+    assert start(own, "--resume").wait() == 0
+    assert lines(own)[: len(left)] == left
+    assert len(lines(own)) == len({json.loads(line)["key"] for line in lines(own)}) == 80
+    report = table(own)
+    assert harness(*OWN, "--draws", "20").status == 0
+    assert table(own) == report
+
+
+def test_an_interrupt_writes_what_there_is_and_says_how_to_go_on(own: Path) -> None:
+    process = start(own)
+    wait_for_lines(own, 20, process)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    said = (own / "said").read_text()
+    assert process.returncode == 130, said
+    assert "go on with: harness run --cases own" in said and "--resume" in said
+    assert len(pd.read_csv(own / "reports" / "results.csv")) > 0
+    assert start(own, "--resume").wait() == 0
+    assert len(lines(own)) == 80
