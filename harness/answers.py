@@ -15,7 +15,6 @@ from harness.model import Answer, Array, Failure, Gradients, Mode, Sample, Statu
 from harness.plan import Cell
 from harness.workbench import Workbench
 
-
 #: The order in which a method is asked, the value after the VJP that brings it along.
 _ORDER: tuple[Mode, ...] = ("train", "vjp", "value", "jvp", "hvp")
 
@@ -86,7 +85,7 @@ def _trained(cell: Cell, bench: Workbench) -> Gradients:
 
 
 def _changed(given: Sample, sample: Sample) -> str:
-    """The path of the first input or cotangent that is no longer what it was, or ""."""
+    """The path of the first input, cotangent or tangent that is no longer what it was, or ""."""
     after = _arrays(given)
     for path, array in _arrays(sample).items():
         if path not in after or not np.array_equal(after[path], array, equal_nan=True):
@@ -96,4 +95,5 @@ def _changed(given: Sample, sample: Sample) -> str:
 
 def _arrays(sample: Sample) -> dict[str, Array]:
     cotangents = {f"cotangent {index}": each for index, each in enumerate(sample.cotangents)}
-    return {**trees.flatten(sample.inputs), **cotangents}
+    tangents = {f"tangent of {path}": each for path, each in sample.tangents.items()}
+    return {**trees.flatten(sample.inputs), **cotangents, **tangents}

@@ -24,7 +24,7 @@ from flint import arb
 from harness import referee, trees
 from harness.errors import HarnessError, Unsupported
 from harness.lifted import BITS, MOST_BITS, Lifted, as_balls, limit_of, near, total
-from harness.model import Array, Sample
+from harness.model import Array, Sample, TaskMode
 from harness.referee import BallArray, OrderExhausted, Undecided
 from harness.sides import AXES, Sides
 from harness.staging import Program, Trace
@@ -70,6 +70,36 @@ def hvp(program: Program, sample: Sample) -> Directional:
     return _proved(program, sample, _Lines.hvp)
 
 
+def gradients_along(program: Program, sample: Sample) -> dict[str, Sides] | None:
+    """What JVPs may be at a kink where a method takes a valid gradient, by output: <g, tangents>
+    for every g whose elements lie between the one-sided derivatives along their axes. As for
+    |x| - |y| at zero, no such number need lie between the derivatives along the tangents.
+
+    None beyond AXES elements, two passes each, and where balls cannot follow.
+    """
+    try:
+        lines = _Lines(program, sample)
+        return referee.with_precision_doubling(lines.gradients_along, BITS, MOST_BITS)
+    except (Undecided, Unsupported):
+        return None
+
+
+def rounding(
+    program: Program, sample: Sample, mode: TaskMode, bits: int, *, written: bool
+) -> dict[str, Array] | None:
+    """How far operations that round to `bits` bits may move each number of a JVP or HVP: the radii
+    of balls of that precision, by output or leaf.
+
+    `written` says that `backward` is right, so that its slope is the HVP. None where such balls
+    cannot follow.
+    """
+    try:
+        lines = _Lines(program, sample)
+        return referee.with_precision(lambda: lines.rounding(mode, written), bits)
+    except (Undecided, Unsupported):
+        return None
+
+
 def _proved(
     program: Program, sample: Sample, attempt: Callable[[_Lines, bool], dict[str, Sides]]
 ) -> Directional:
@@ -104,7 +134,8 @@ class _Lines:
     def jvp(self, last: bool) -> dict[str, Sides]:
         """Both sides of the derivative of every floating output. Raises Undecided where balls are
         too wide for `NARROW` unless this is the `last` attempt."""
-        (right, above), (left, below) = self._one_sided(1), self._one_sided(-1)
+        right, above = self._one_sided(self.tangents, 1)
+        left, below = self._one_sided(self.tangents, -1)
         found = {}
         for name in right:
             radius = np.maximum(above[name], below[name])
@@ -137,14 +168,47 @@ class _Lines:
             found[path] = _sides(middle, middle, referee.radii(claim))
         return found
 
-    def _one_sided(self, sign: int) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Midpoints and radii of coefficient 1 of every floating output, `sign` along the tangents.
+    def gradients_along(self) -> dict[str, Sides] | None:
+        """The least and the largest <g, tangents>; None beyond AXES elements."""
+        if sum(leaf.size for leaf in self.lifted.leaves.values()) > AXES:
+            return None
+        found: dict[str, Sides] = {}
+        for path, leaf in self.lifted.leaves.items():
+            for index in np.ndindex(leaf.shape):
+                axis = {path: referee.lift(referee.unit_direction(leaf.shape, index))}
+                speed = float(self.sample.tangents[path][index])
+                right, above = self._one_sided(axis, 1)
+                left, below = self._one_sided(axis, -1)
+                for name in right:
+                    ends = speed * right[name], -speed * left[name]
+                    radius = abs(speed) * np.maximum(above[name], below[name])
+                    here = _sides(np.fmin(*ends), np.fmax(*ends), radius)
+                    found[name] = here if name not in found else _added(found[name], here)
+        return found
+
+    def rounding(self, mode: TaskMode, written: bool) -> dict[str, Array] | None:
+        """The radii of JVP or HVP; None beyond AXES elements unless `written`."""
+        leaves = self.lifted.leaves
+        if mode == "jvp":
+            balls = referee.with_order_raising(lambda order: self._slopes(self.tangents, 1, order))
+        elif written:
+            balls = referee.with_order_raising(self._claims)
+        elif sum(leaf.size for leaf in leaves.values()) <= AXES:
+            balls = {path: self._element_by_element(path) for path in leaves}
+        else:
+            return None
+        return {name: referee.radii(each) for name, each in balls.items()}
+
+    def _one_sided(
+        self, direction: Mapping[str, BallArray], sign: int
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Midpoints and radii of coefficient 1 of every floating output, `sign` along a direction.
         Infinite where the derivative is, NaN where `forward` has no real value on that side."""
-        found = referee.with_order_raising(lambda order: self._slopes(sign, order))
+        found = referee.with_order_raising(lambda order: self._slopes(direction, sign, order))
         middles = {name: referee.midpoints(each) for name, each in found.items()}
         radii = {name: referee.radii(each) for name, each in found.items()}
         if any(np.isnan(each).any() for each in middles.values()):
-            beside = near(lambda step: self._slopes(sign, 1, step))
+            beside = near(lambda step: self._slopes(direction, sign, 1, step))
             for name, middle in middles.items():
                 for index in zip(*np.nonzero(np.isnan(middle)), strict=True):
                     parts = [each[name].series.parts[0][index] for each in beside]
@@ -153,9 +217,11 @@ class _Lines:
             raise Undecided("an unbounded ball; raise the precision")
         return middles, radii
 
-    def _slopes(self, sign: int, order: int, step: float = 0.0) -> dict[str, BallArray]:
-        """Coefficient 1 of every floating output at `step` along the tangents."""
-        outputs = _floating(self.lifted.moved(self.tangents, sign, order, step).trace)
+    def _slopes(
+        self, direction: Mapping[str, BallArray], sign: int, order: int, step: float = 0.0
+    ) -> dict[str, BallArray]:
+        """Coefficient 1 of every floating output at `step` along a direction."""
+        outputs = _floating(self.lifted.moved(direction, sign, order, step).trace)
         names = self.program.forward_code.returns
         return {names[place]: referee.coefficient(each, 1) for place, each in outputs.items()}
 
@@ -247,6 +313,11 @@ def _sides(left: Array, right: Array, radius: Array) -> Sides:
     """The midpoints are rounded to float64, so the balls are wider by that."""
     largest = np.fmax(np.abs(left), np.abs(right))
     return Sides(left, right, radius + np.where(np.isfinite(largest), largest * 2.0**-53, 0.0))
+
+
+def _added(one: Sides, other: Sides) -> Sides:
+    with np.errstate(invalid="ignore"):
+        return _sides(one.left + other.left, one.right + other.right, one.radius + other.radius)
 
 
 def _floating(trace: Trace) -> dict[int, BallArray]:

@@ -156,7 +156,7 @@ class Evidence:
         size = math.prod(trees.shape_of(self.sample, name))
         if size <= AXES:
             sides = along_axes(self.program, self.sample, name)
-            return None if sides is None else self._beside(sides)
+            return None if sides is None else self.beside(sides)
         rng = np.random.default_rng([size, *name.encode()])
         chosen = np.sort(rng.choice(size, SAMPLED, replace=False))
         some = sampled_axes(self.program, self.sample, name, chosen.tolist())
@@ -164,7 +164,7 @@ class Evidence:
             return None
         slopes = random_slopes(self.program, self.sample, name, DIRECTIONS)
         along = None if slopes is None else (slopes.directions, slopes.midpoints, slopes.radii)
-        few = self._beside(some)
+        few = self.beside(some)
 
         def spread(values: Array) -> Array:
             whole = np.full(size, np.nan)
@@ -181,7 +181,8 @@ class Evidence:
             slopes=along,
         )
 
-    def _beside(self, sides: Sides) -> Truth:
+    def beside(self, sides: Sides) -> Truth:
+        """Certified derivatives from both sides as a reference."""
         truth = self._certified(sides.middle, sides.radius)
         return truth if sides.smooth else replace(truth, sides=(sides.left, sides.right))
 

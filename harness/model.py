@@ -15,10 +15,12 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 #: What a method can be asked about a sample; training is a run of many gradients.
 TaskMode = Literal["value", "vjp", "jvp", "hvp"]
-Mode = TaskMode | Literal["train"]
+Mode = Literal["value", "vjp", "jvp", "hvp", "train"]
 #: The modes of a run that names none: reverse mode is what people write by hand.
 MODES: tuple[Mode, ...] = ("value", "vjp", "train")
-ALL_MODES: tuple[Mode, ...] = (*MODES, "jvp", "hvp")
+#: The modes that move the inputs along tangents.
+DIRECTIONAL: tuple[TaskMode, ...] = ("jvp", "hvp")
+ALL_MODES: tuple[Mode, ...] = (*MODES, *DIRECTIONAL)
 
 
 class Status:

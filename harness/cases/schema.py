@@ -29,6 +29,7 @@ from harness import printed
 from harness.cases.document import Document, Path_
 from harness.dtypes import DtypeName
 from harness.errors import CaseError, did_you_mean
+from harness.model import Mode
 
 Draw = Literal["uniform", "normal", "integers", "spd", "orthogonal", "simplex"]
 
@@ -212,7 +213,7 @@ class Gap(_Strict):
     backend: str
     status: Literal["fail", "imprecise", "kink", "unsupported", "error", "timeout", "crash"]
     reason: str
-    mode: Literal["value", "vjp", "train"] = "vjp"
+    mode: Mode = "vjp"
     raises: str | None = Field(None, description="name of the exception that the method raises")
     point: str | None = None
     dtype: DtypeName | None = None

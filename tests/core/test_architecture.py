@@ -175,6 +175,21 @@ LAYERS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "harness.directional_evidence",
+        [
+            "harness.backends.numeric",
+            "harness.compare",
+            "harness.directional",
+            "harness.dtypes",
+            "harness.evidence",
+            "harness.model",
+            "harness.rounding",
+            "harness.sides",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
+    (
         "harness.execution*",
         [
             "harness",
