@@ -21,11 +21,22 @@ from harness.execution.run import run
 from harness.execution.workers import LocalWorkers, cores
 from harness.model import Row, Status
 from harness.plan import Cell, Request, cells
-from harness.report import files, terminal
 
 
 def execute(options: argparse.Namespace) -> int:
     """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
+    workers = _workers(options)
+    try:
+        return _execute(options, workers)
+    finally:
+        if workers:
+            workers.close()
+
+
+def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
+    # pandas takes half a second to load; by now the workers are loading, too.
+    from harness.report import files, terminal
+
     entries = select(
         find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
     )
@@ -49,7 +60,6 @@ def execute(options: argparse.Namespace) -> int:
     folder = Path(options.report) if options.report else None
     if folder is not None:
         files.prepare(folder)
-    workers = _workers(options)
     journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
     done: dict[Cell, list[Row]] = {}
     interrupted = False
@@ -89,7 +99,9 @@ def _workers(options: argparse.Namespace) -> Workers | None:
     jobs = cores() if options.jobs is None else options.jobs
     if not jobs:
         return None
-    return LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
+    workers = LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
+    workers.warm(cli.split(options.backend))
+    return workers
 
 
 def _farewell(options: argparse.Namespace, folder: Path | None, comparisons: int) -> str:
