@@ -49,25 +49,25 @@ class Free:
         return 1
 
     def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        from harness.execution.tasks import Done
         from harness.model import Row
 
         future: Future[Any] = Future()
         if function.__name__ == "answers":
-            future.set_result([b"" for _ in arguments[1]])
+            future.set_result(Done([b"" for _ in arguments[1]], 0))
         else:
-            future.set_result(
+            found = [
                 [
-                    [
-                        Row(
-                            *(cell.case, cell.point, cell.size, cell.dtype, cell.backend),
-                            *(mode, quantity, "pass", 1e-16, 1e-16, 0.5, 15.9, 0.01, "[1]"),
-                            *("0.1", "0.1", "certified", 1e-4),
-                        )
-                        for mode, quantity in (("value", "y"), ("vjp", "d/dx"))
-                    ]
-                    for cell, _ in arguments[1]
+                    Row(
+                        *(cell.case, cell.point, cell.size, cell.dtype, cell.backend),
+                        *(mode, quantity, "pass", 1e-16, 1e-16, 0.5, 15.9, 0.01, "[1]"),
+                        *("0.1", "0.1", "certified", 1e-4),
+                    )
+                    for mode, quantity in (("value", "y"), ("vjp", "d/dx"))
                 ]
-            )
+                for cell, _ in arguments[1]
+            ]
+            future.set_result(Done(found, 0))
         return future
 
     def release(self, future: Future[Any]) -> None:
@@ -84,7 +84,7 @@ def measure(cells: int) -> dict[str, float]:
     """Seconds of each stage and peak MiB, in this process."""
     from harness.cases.case import load
     from harness.execution.journal import Journal, Keys
-    from harness.execution.run import run
+    from harness.execution.run import Run
     from harness.plan import Request
     from harness.plan import cells as planned
     from harness.report import files, tables
@@ -111,7 +111,7 @@ def measure(cells: int) -> dict[str, float]:
         plan = planned(cases, request)
         stage("plan")
         journal = Journal(folder, Keys(cases, request))
-        done = dict(run(cases, request, plan, workers=Free(), journal=journal))
+        done = dict(Run(cases, request, plan, workers=Free(), journal=journal).rows())
         rows = [row for cell in plan for row in done[cell]]
         journal.close()
         stage("run and journal")

@@ -17,7 +17,7 @@ from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.executors import connect
 from harness.execution.journal import Journal, Keys
-from harness.execution.run import run
+from harness.execution.run import Run
 from harness.execution.workers import LocalWorkers, cores
 from harness.model import Row, Status
 from harness.plan import Cell, Request, cells
@@ -63,14 +63,15 @@ def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
     journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
     done: dict[Cell, list[Row]] = {}
     interrupted = False
-    work = run(loaded, request, plan, workers=workers, journal=journal)
+    work = Run(loaded, request, plan, workers, journal)
+    found_rows = work.rows()
     try:
-        for cell, found in terminal.progress(work, plan, enabled=not options.no_progress):
+        for cell, found in terminal.progress(found_rows, plan, enabled=not options.no_progress):
             done[cell] = found  # noqa: PERF403 - an interrupt keeps what there is
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        work.close()
+        found_rows.close()
         if journal:
             journal.close()
     rows = [row for cell in plan for row in done.get(cell, ())]
@@ -83,9 +84,11 @@ def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
             versions=environment(),
             descriptions=_descriptions(loaded),
             options=again,
+            peaks=work.peaks,
         )
     if rows:
-        terminal.summary(rows, again, str(folder / files.MARKDOWN) if folder else "")
+        report = str(folder / files.MARKDOWN) if folder else ""
+        terminal.summary(rows, again, report, work.peaks)
     if interrupted:
         print(_farewell(options, folder, len(rows)), file=sys.stderr)
         return cli.INTERRUPTED

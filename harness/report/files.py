@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -44,15 +45,17 @@ def write(
     versions: Mapping[str, str],
     descriptions: Mapping[str, Mapping[str, str]],
     options: Sequence[str] = (),
+    peaks: Mapping[tuple[str, str], int] | None = None,
 ) -> list[Path]:
     """Write both files and return their paths.
 
     `versions` are the lines of the environment table; `descriptions` gives `summary`, `formula`
     and `source` of each case; `options` are those that a row's reproducing command needs besides
-    what the row says. Raises UsageError if the folder cannot be written to.
+    what the row says; `peaks` gives the most bytes that a worker held, by case and worker. Raises
+    UsageError if the folder cannot be written to.
     """
     table = tables.frame(rows)
-    text = markdown(rows, table, command, versions, descriptions, options)
+    text = markdown(rows, table, command, versions, descriptions, options, peaks or {})
     return write_texts(folder, {CSV: csv_text(table), MARKDOWN: text})
 
 
@@ -85,6 +88,7 @@ def markdown(
     versions: Mapping[str, str],
     descriptions: Mapping[str, Mapping[str, str]],
     options: Sequence[str] = (),
+    peaks: Mapping[tuple[str, str], int] = MappingProxyType({}),
 ) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(table).items())
@@ -122,6 +126,12 @@ def markdown(
         if about.get("source"):
             parts.append(f"Source: {escape(about['source'])}")
         parts.append(_table(tables.details(group)))
+    if peaks:
+        parts += [
+            "## Memory",
+            "The most that each worker held while it was at a case, in MiB, libraries included.",
+            _table(tables.memory(peaks)),
+        ]
     parts += [
         "## Environment",
         _lines(("what", "version"), versions.items()),
