@@ -84,6 +84,9 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
         sample,
         cotangents=_cotangents(case, point, trace, rng, dtype),
         intermediates=_perturbable(case, trace),
+        tangents=_tangents(
+            case, point, size, seed, dtype, {path: leaves[path] for path in differentiable}
+        ),
     )
 
 
@@ -120,6 +123,18 @@ def _cotangents(
             cotangent = np.asarray(rng.standard_normal(shape))
         found.append(convert(cotangent, dtype))
     return tuple(found)
+
+
+def _tangents(
+    case: Case, point: str, size: str, seed: int, dtype: str, leaves: Mapping[str, Array]
+) -> dict[str, Array]:
+    """One tangent per leaf, also random at a declared point: along a direction of ones, `x - y`
+    would look constant. From a generator of its own, so that nothing else is drawn otherwise."""
+    rng = rng_for(seed, case.name, size, point, "tangents")
+    return {
+        path: convert(np.asarray(rng.standard_normal(leaf.shape)), dtype)
+        for path, leaf in leaves.items()
+    }
 
 
 def _perturbable(case: Case, trace: Trace) -> dict[str, tuple[int, ...]]:

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import backends, cli
 from harness.cases.case import Case, load
@@ -40,6 +41,7 @@ def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
     entries = select(
         find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
     )
+    modes: dict[str, Any] = {"modes": cli.split(options.mode)} if options.mode else {}
     request = Request(
         backends=cli.split(options.backend),
         dtypes=cli.split(options.dtype) or ("float64",),
@@ -49,7 +51,7 @@ def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
         draws=options.draws,
         step=options.step,
         intermediates=options.intermediates,
-        **({"modes": cli.split(options.mode)} if options.mode else {}),
+        **modes,
     )
     if options.resume and not options.report:
         raise UsageError("--resume goes on with a journal, so it needs a --report DIR")
