@@ -18,7 +18,7 @@ import numpy as np
 from harness import backends, trees
 from harness.backends.base import FrameworkBackend
 from harness.backends.manual import ManualBackend
-from harness.lifted import by_path
+from harness.trees import by_path
 from harness.model import Sample
 from harness.staging import Program
 
