@@ -210,7 +210,7 @@ class _Lines:
         if any(np.isnan(each).any() for each in middles.values()):
             beside = near(lambda step: self._slopes(direction, sign, 1, step))
             for name, middle in middles.items():
-                for index in zip(*np.nonzero(np.isnan(middle)), strict=True):
+                for index in map(tuple, np.argwhere(np.isnan(middle))):
                     parts = [each[name].series.parts[0][index] for each in beside]
                     middle[index], radii[name][index] = float(limit_of(parts)), 0.0
         if any(np.isinf(each).any() for each in radii.values()):

@@ -1,8 +1,9 @@
 """What the JVP and the HVP of a sample are judged by.
 
-The certified ones, where there are any. Else numeric differences, of `forward` alone for the HVP
-too: that a backward is right at a point says nothing about its slope there. Where a gradient has no
-derivative there is nothing to judge an HVP by, and a reason is given in its place.
+The certified ones, where there are any. Else numeric differences: for the HVP those of `backward`
+where differences of differences of `forward`, which have four digits or five, confirm them (that a
+backward is right at a point says nothing about its slope there), else those. Where a gradient has
+no derivative there is nothing to judge an HVP by, and a reason is given in its place.
 
 How much error honest rounding causes is not measured here but bounded: the same series in balls of
 the precision of the dtype say by their radii how far its roundings may lead. Such bounds are wider
@@ -38,7 +39,7 @@ class DirectionalEvidence:
         self._evidence = evidence
         self.program, self.sample = evidence.program, evidence.sample
         self._found: dict[TaskMode, Directional] = {}
-        self._numeric: dict[TaskMode, Gradients | Exception] = {}
+        self._numeric: dict[tuple[TaskMode, bool], Gradients | None] = {}
         self._rounding: dict[tuple[TaskMode, str], dict[str, Array] | None] = {}
 
     def names(self, mode: TaskMode) -> list[str]:
@@ -63,13 +64,13 @@ class DirectionalEvidence:
             if np.any(np.isnan(sides.left) & np.isnan(sides.right)):
                 return "`forward` has no real value on either side"
             return self._evidence.beside(sides)
-        numeric = self._differences(mode)
-        if certified.kink or isinstance(numeric, Exception):
+        if certified.kink:
             return certified.reason
-        found = numeric.jvps if mode == "jvp" else numeric.hvps
-        return Truth(
-            found[name], "numeric", numeric.uncertainty.get(name), numeric.sampled.get(name)
-        )
+        alone = self._differences(mode, name, written=False)
+        if mode == "jvp" or alone is None or self.program.backward_code is None:
+            return alone or certified.reason
+        written = self._differences(mode, name, written=True)
+        return written if written is not None and _confirms(alone, written) else alone
 
     def widened(self, name: str, truth: Truth) -> Truth | None:
         """The certified JVP at a kink, widened to what gradients that are valid there give; None
@@ -111,15 +112,22 @@ class DirectionalEvidence:
                 self._found[mode] = Directional(reason=f"{type(error).__name__}: {error}")
         return self._found[mode]
 
-    def _differences(self, mode: TaskMode) -> Gradients | Exception:
-        if mode not in self._numeric:
-            code = self.program.forward_code
-            alone = Program(code, None, lambda: self.program.functions)
+    def _differences(self, mode: TaskMode, name: str, *, written: bool) -> Truth | None:
+        """Numeric differences: of `backward`, if that is `written`, or of `forward` alone."""
+        key = (mode, written)
+        if key not in self._numeric:
+            alone = Program(self.program.forward_code, None, lambda: self.program.functions)
+            program = self.program if written else alone
             try:
-                self._numeric[mode] = NumericBackend().differentiate(alone, self.sample, Task(mode))
-            except Exception as error:  # the case's own code, or too many elements
-                self._numeric[mode] = error
-        return self._numeric[mode]
+                found = NumericBackend().differentiate(program, self.sample, Task(mode))
+            except Exception:  # the case's own code, or too many elements
+                found = None
+            self._numeric[key] = found
+        numbers = self._numeric[key]
+        if numbers is None:
+            return None
+        array = (numbers.jvps if mode == "jvp" else numbers.hvps)[name]
+        return Truth(array, "numeric", numbers.uncertainty[name], numbers.sampled.get(name))
 
     @cached_property
     def _gradients_along(self) -> dict[str, Sides] | None:
@@ -143,6 +151,14 @@ class DirectionalEvidence:
         return np.where(np.abs(sides.left) <= sides.radius, finite * max(rates), 0.0) * (
             unit_roundoff(dtype)
         )
+
+
+def _confirms(rough: Truth, fine: Truth) -> bool:
+    """Whether all elements of the two agree within their errors, which are small."""
+    assert rough.uncertainty is not None and fine.uncertainty is not None
+    errors = rough.uncertainty + fine.uncertainty
+    largest = np.abs(rough.value[np.isfinite(rough.value)]).max(initial=0.0)
+    return bool(np.all((np.abs(rough.value - fine.value) <= errors) & (errors <= 0.01 * largest)))
 
 
 @dataclass(frozen=True)

@@ -205,8 +205,10 @@ class NumericBackend(Backend):
             eps,
         )
         here = {name: values for name, (values, _) in evaluate(assemble(_copies(sample))).items()}
-        ends = np.cumsum([values.size for values in here.values()])[:-1]
-        pieces = zip(here.items(), np.split(derivative, ends), np.split(error, ends), strict=True)
+        # What follows the last end is empty.
+        ends = np.cumsum([values.size for values in here.values()], dtype=int)
+        parts = (np.split(each, ends)[:-1] for each in (derivative, error))
+        pieces = zip(here.items(), *parts, strict=True)
         found = {}
         for (name, values), slopes, errors in pieces:
             found[name] = slopes.reshape(values.shape).astype(values.dtype)
