@@ -29,7 +29,6 @@ from harness import printed
 from harness.cases.document import Document, Path_
 from harness.dtypes import DtypeName
 from harness.errors import CaseError, did_you_mean
-from harness.model import Mode
 
 Draw = Literal["uniform", "normal", "integers", "spd", "orthogonal", "simplex"]
 
@@ -213,7 +212,7 @@ class Gap(_Strict):
     backend: str
     status: Literal["fail", "imprecise", "kink", "unsupported", "error", "timeout", "crash"]
     reason: str
-    mode: Mode = "vjp"
+    mode: Literal["value", "vjp", "jvp", "hvp", "train"] = "vjp"
     raises: str | None = Field(None, description="name of the exception that the method raises")
     point: str | None = None
     dtype: DtypeName | None = None
