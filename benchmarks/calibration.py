@@ -28,11 +28,11 @@ from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import NUMPY, draw_sample, rng_for
 from harness.dtypes import convert, unit_roundoff
-from harness.emulated import EMULATED, EmulatedBackend
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample
-from harness.rounded import Rounding
-from harness.rounding import K, deviation, evaluate, tolerance
+from harness.rounding.deviation import K, deviation, evaluate, tolerance
+from harness.rounding.emulated import EMULATED, EmulatedBackend
+from harness.rounding.rounded import Rounding
 from harness.staging import Program, program_of
 
 METHODS = ("manual", "autograd", "tensorflow", "torch", "jax")

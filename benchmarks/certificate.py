@@ -35,8 +35,8 @@ from harness import trees
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import NUMPY, draw_sample
-from harness.certificate import certify
 from harness.model import Sample
+from harness.truth.certificate import certify
 
 #: Columns timed where the whole of gradcheck would take too long, and the n from which that is so.
 COLUMNS, LONG = 200, 100_000

@@ -35,7 +35,6 @@ from harness.backends.manual import ManualBackend
 from harness.cases import registry
 from harness.cases.case import Case, load
 from harness.cases.sampling import draw_sample
-from harness.certificate import certify
 from harness.diagnose.blame import ranked, suspects
 from harness.diagnose.inquest import inquire
 from harness.diagnose.repair import repairs
@@ -43,6 +42,7 @@ from harness.engine import Engine
 from harness.model import GOOD, Gradients, Row, Sample, Status
 from harness.plan import Cell, Request
 from harness.staging import Program
+from harness.truth.certificate import certify
 
 LARGEST = 8
 EQUIVALENCE = ("draw0", "draw1", "draw2")

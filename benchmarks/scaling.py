@@ -23,10 +23,10 @@ import numpy as np
 from harness.answers import answer
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
-from harness.certificate import certify
-from harness.judging import judged
+from harness.judging.cell import judged
 from harness.plan import Cell, Request
-from harness.rounding import deviation
+from harness.rounding.deviation import deviation
+from harness.truth.certificate import certify
 from harness.workbench import Workbench
 
 CASE, LARGE = "sum_xy_z", 9_000

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness import backends, rows, training
+from harness import backends, training
 from harness.backends.numeric import NumericBackend
 from harness.errors import Unsupported
+from harness.judging import rows
 from harness.model import Answer, Failure, Gradients, Mode, Status, Task, TaskMode
 from harness.plan import Cell
 from harness.workbench import Workbench

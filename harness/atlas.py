@@ -20,7 +20,7 @@ from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Mark, Status
 from harness.plan import Cell, Request, cells
-from harness.sides import Sides, along_axes
+from harness.truth.sides import Sides, along_axes
 
 #: |got - convention| below this times the larger one-sided derivative counts as equal; the methods
 #: round, and numeric differences are good to 8 digits where there is a kink. `harness run` is where

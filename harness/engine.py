@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.answers import answer, compute
 from harness.cases.case import Case
-from harness.judging import judged
+from harness.judging.cell import judged
 from harness.model import Gradients, Row
 from harness.plan import Cell, Request
 from harness.workbench import Subject, Workbench

@@ -12,13 +12,13 @@ from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
 from harness.cases.sampling import draw_sample, printed_spread
 from harness.cases.schema import Point
-from harness.compare import Tolerance
 from harness.diagnose.accusation import Accusation
-from harness.directional_evidence import DirectionalEvidence
-from harness.emulated import EMULATED, EmulatedBackend
-from harness.evidence import Evidence
+from harness.judging.compare import Tolerance
+from harness.judging.directional_evidence import DirectionalEvidence
+from harness.judging.evidence import Evidence
 from harness.model import Array, Sample
 from harness.plan import Cell, Request
+from harness.rounding.emulated import EMULATED, EmulatedBackend
 
 #: Samples whose references are kept. Cells of one sample come one after the other, except where
 #: pytest shuffles them.

@@ -15,18 +15,19 @@ import pytest
 from test_backends import INSTALLED, TABLE, backend, normal, positive, program, sample, spd
 from test_backends import LACKS as LACKS_VJP
 
-from harness import directional, trees
+from harness import trees
 from harness.cases.case import Case, load
 from harness.cases.document import Document
 from harness.cases.registry import builtin_folder
 from harness.cases.schema import CaseFile
-from harness.directional import Directional
 from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Gradients, Sample, Status, Task
 from harness.plan import Request, cells
 from harness.source import parse
 from harness.staging import Program
+from harness.truth import directional
+from harness.truth.directional import Directional
 
 Derivative = Literal["jvp", "hvp"]
 MODES: tuple[Derivative, ...] = ("jvp", "hvp")

@@ -87,8 +87,8 @@ class _Page:
 def _show_run(case: Case, options: argparse.Namespace) -> None:
     from harness.cases.sampling import NUMPY
     from harness.engine import Engine
+    from harness.judging.rows import describe
     from harness.plan import Cell, cells
-    from harness.rows import describe
     from harness.trees import flatten
 
     request, point, size = _request(case, options)

@@ -16,10 +16,10 @@ from flint import arb
 
 from harness import referee, trees
 from harness.errors import Unsupported
-from harness.lifted import Lifted, as_balls, inner
 from harness.model import Sample
 from harness.referee import Undecided
 from harness.staging import Program, Recorder, fault_line
+from harness.truth.lifted import Lifted, as_balls, inner
 
 BITS = 192
 

@@ -24,12 +24,12 @@ import numpy as np
 
 from harness import trees
 from harness.backends.manual import ManualBackend
-from harness.certificate import DIGITS, Certificate, certify
 from harness.diagnose.dataflow import Step, Suspect, function_at
 from harness.diagnose.edits import RULES, Scope, variants
 from harness.model import Array, Sample, Task
 from harness.source import Code
 from harness.staging import Program, Recorder, compiled
+from harness.truth.certificate import DIGITS, Certificate, certify
 
 #: Lines that are tried, expressions in all, and those of them that may be certified.
 LINES, TRIES, PROOFS = 5, 1200, 12

@@ -17,10 +17,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness import backends, rows
+from harness import backends
 from harness.cases.case import Case
 from harness.execution import tasks
 from harness.execution.workers import REFEREE
+from harness.judging import rows
 from harness.model import Failure, Row, Status
 from harness.plan import Cell, Request
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from harness.answers import answer
 from harness.cases.case import Case
 from harness.execution.memory import forget_peak, peak
-from harness.judging import judged
+from harness.judging.cell import judged
 from harness.model import Answer, Row
 from harness.plan import Cell, Request
 from harness.workbench import Workbench

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from builders import case_from
 
-from harness import directional, evidence
 from harness.cases.case import Case
-from harness.certificate import Certificate
 from harness.cli import main
-from harness.directional import Directional
+from harness.judging import evidence
+from harness.truth import directional
+from harness.truth.certificate import Certificate
+from harness.truth.directional import Directional
 
 
 @pytest.fixture

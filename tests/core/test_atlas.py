@@ -13,11 +13,11 @@ import pytest
 from builders import program_from, sample_for, write_case
 
 from harness.atlas import classify
-from harness.certificate import certify
-from harness.compare import Tolerance, Truth, judge
+from harness.judging.compare import Tolerance, Truth, judge
 from harness.model import Mark, Status
 from harness.report import atlas
-from harness.sides import along_axes
+from harness.truth.certificate import certify
+from harness.truth.sides import along_axes
 
 Run = Callable[..., Any]
 INF, NAN = math.inf, math.nan

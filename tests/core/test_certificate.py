@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from builders import program_from, sample_for
 
-from harness import certificate
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.certificate import certify
 from harness.diagnose.inquest import inquire
 from harness.engine import Engine
 from harness.model import Row, Status
 from harness.plan import Request, cells
-from harness.sides import along_axes
+from harness.truth import certificate
+from harness.truth.certificate import certify
+from harness.truth.sides import along_axes
 
 MakeCase = Callable[..., Case]
 SMOOTH = sorted(

@@ -10,10 +10,10 @@ from builders import numerical
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.compare import DEFAULT_RTOL, Tolerance, Truth, Verdict, judge
 from harness.dtypes import DTYPES, FORMATS, convert, dtype_digits, numpy_dtype, unit_roundoff
+from harness.judging.compare import DEFAULT_RTOL, Tolerance, Truth, Verdict, judge
 from harness.model import Status
-from harness.rounding import RoundingTolerance
+from harness.rounding.deviation import RoundingTolerance
 
 DTYPE = st.sampled_from(DTYPES)
 SHAPES = st.sampled_from([(), (1,), (7,), (3, 4), (2, 1, 3)])

@@ -14,16 +14,16 @@ from builders import numerical, program_from, sample_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import directional
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.certificate import certify
-from harness.directional import Directional
 from harness.model import Array, Sample, Task
-from harness.sides import AXES, Sides
 from harness.staging import Program
+from harness.truth import directional
+from harness.truth.certificate import certify
+from harness.truth.directional import Directional
+from harness.truth.sides import AXES, Sides
 
 CASES = sorted(file.stem for file in builtin_folder().glob("*.yaml"))
 

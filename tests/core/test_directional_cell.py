@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import backends, directional, trees
+from harness import backends, trees
 from harness.backends.base import VJP, Backend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
-from harness.directional_evidence import RoundingBound
 from harness.engine import Engine
 from harness.errors import UsageError
+from harness.judging.directional_evidence import RoundingBound
 from harness.model import DIRECTIONAL, Gradients, Row, Sample, Status, Task
 from harness.plan import Request, cells, labels
 from harness.staging import Program
+from harness.truth import directional
 
 MakeCase = Callable[..., Case]
 Tell = Callable[[Gradients, Sample], Gradients]

@@ -13,10 +13,10 @@ from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.dtypes import FORMATS, convert, numpy_dtype
-from harness.emulated import EmulatedBackend
 from harness.engine import Engine
 from harness.model import CERTIFICATE, Row, Status, Task
 from harness.plan import Request, cells
+from harness.rounding.emulated import EmulatedBackend
 
 HALVES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 SQUARE = """

@@ -21,9 +21,9 @@ from harness.cases.sampling import draw_sample
 from harness.dtypes import FORMATS, numpy_dtype, unit_roundoff
 from harness.errors import Unsupported
 from harness.namespace import LINALG, STANDARD
-from harness.rounded import Rounded, Rounding
-from harness.rounded_functions import ERRORS, GAPS
-from harness.rounding import K, deviation, tolerance
+from harness.rounding.deviation import K, deviation, tolerance
+from harness.rounding.functions import ERRORS, GAPS
+from harness.rounding.rounded import Rounded, Rounding
 
 U = unit_roundoff("float32")
 STEP = 2.0**-20

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builders import program_from, sample_for
 
-from harness.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
+from harness.truth.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 
 N = 200
 NORM = """

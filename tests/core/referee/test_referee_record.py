@@ -17,8 +17,8 @@ from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.errors import Unsupported
-from harness.lifted import Lifted
 from harness.referee import xp
+from harness.truth.lifted import Lifted
 
 CASES = sorted(file.stem for file in builtin_folder().glob("*.yaml"))
 F = Callable[[Any], Any]

@@ -15,10 +15,10 @@ from flint import arb
 
 from harness import referee, trees
 from harness.errors import Unsupported
-from harness.lifted import BITS, MOST_BITS, Lifted
 from harness.model import Array, Sample
 from harness.referee import Undecided
 from harness.staging import Program
+from harness.truth.lifted import BITS, MOST_BITS, Lifted
 
 #: Elements up to which the derivative is taken along each axis.
 AXES = 64

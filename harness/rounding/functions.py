@@ -22,7 +22,7 @@ from harness.model import Array
 from harness.namespace import Namespace
 
 if TYPE_CHECKING:
-    from harness.rounded import Rounding
+    from harness.rounding.rounded import Rounding
 
 _numpy: Any = array_api_compat.numpy
 
@@ -104,7 +104,7 @@ class _Standard(_Lifted):
 
 
 def _dtype(value: Any) -> Any:
-    from harness.rounded import Rounded
+    from harness.rounding.rounded import Rounded
 
     return value.dtype if isinstance(value, Rounded) else value
 

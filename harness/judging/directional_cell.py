@@ -14,11 +14,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import backends, rows
-from harness.compare import Allows, Truth, Verdict, judge
+from harness import backends
+from harness.judging import rows
+from harness.judging.compare import Allows, Truth, Verdict, judge
 from harness.model import DIRECTIONAL, Array, Gradients, Row, Status, TaskMode
 from harness.plan import Cell
-from harness.rounding import RoundingTolerance
+from harness.rounding.deviation import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
 _WRONG = (Status.FAIL, Status.IMPRECISE)

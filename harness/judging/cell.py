@@ -6,13 +6,13 @@ import contextlib
 
 import numpy as np
 
-from harness import rows
 from harness.answers import failure
-from harness.directional_cell import DirectionalCell
-from harness.gradient_cell import GradientCell
+from harness.judging import rows
+from harness.judging.directional_cell import DirectionalCell
+from harness.judging.gradient_cell import GradientCell
+from harness.judging.training_cell import TrainingCell
 from harness.model import Answer, Failure, Gradients, Row, Status
 from harness.plan import Cell
-from harness.training_cell import TrainingCell
 from harness.workbench import Workbench
 
 

@@ -3,7 +3,7 @@
 numpy's bfloat16 (of `ml_dtypes`) is a dtype without its rules: a Python number beside an array
 makes it float32, so does a matrix product, `where` makes it float64, and a 0-d array times a number
 raises. A case that is right everywhere else would fail there. So its code runs on the arrays that
-the rounding tolerance is measured with (harness.rounded), held in float64; but no error is planted:
+the rounding tolerance is measured with (see `rounded`), held in float64; but no error is planted:
 the result of every operation is rounded to the nearest number of the dtype, sums and products of
 matrices at the end, as the frameworks' kernels accumulate.
 """
@@ -17,8 +17,8 @@ from harness.backends.base import VJP
 from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, convert
 from harness.model import Array, Gradients, Sample, Task
-from harness.rounded import Rounding
-from harness.rounding import evaluate
+from harness.rounding.deviation import evaluate
+from harness.rounding.rounded import Rounding
 from harness.staging import Program
 
 #: The dtypes in which the manual method is emulated.
@@ -51,7 +51,7 @@ class EmulatedBackend(ManualBackend):
 
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """As in the base class. Raises Unsupported besides where the code uses something that the
-        arrays of `harness.rounded` lack."""
+        arrays of `harness.rounding.rounded` lack."""
         gradient = task.mode == "vjp"
         if task.mode in ("jvp", "hvp") or (gradient and program.backward_code is None):
             return super().differentiate(program, sample, task)

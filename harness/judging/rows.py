@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from harness.cases.case import Case
 from harness.cases.schema import Gap
-from harness.compare import Verdict
 from harness.errors import CaseError, HarnessError
+from harness.judging.compare import Verdict
 from harness.model import Gradients, Row, Status
 from harness.plan import Cell
 from harness.staging import fault_line

@@ -23,10 +23,10 @@ from flint import arb
 
 from harness import referee
 from harness.errors import Unsupported
-from harness.lifted import BITS, MOST_BITS, Lifted, inner
 from harness.model import Array, Sample
 from harness.referee import BallArray, OrderExhausted, Undecided
 from harness.staging import Program
+from harness.truth.lifted import BITS, MOST_BITS, Lifted, inner
 
 State = Literal["verified", "close", "wrong", "kink", "undecided"]
 

@@ -23,11 +23,11 @@ from flint import arb
 
 from harness import referee, trees
 from harness.errors import HarnessError, Unsupported
-from harness.lifted import BITS, MOST_BITS, Lifted, as_balls, limit_of, near, total
 from harness.model import Array, Sample, TaskMode
 from harness.referee import BallArray, OrderExhausted, Undecided
-from harness.sides import AXES, Sides
 from harness.staging import Program, Trace
+from harness.truth.lifted import BITS, MOST_BITS, Lifted, as_balls, limit_of, near, total
+from harness.truth.sides import AXES, Sides
 
 #: Relative radius from which on a ball is narrow enough: 30 digits.
 NARROW = 1e-30

@@ -4,7 +4,7 @@ How much error a correct program may show depends on the program: a softmax keep
 variance of nearly equal numbers loses most. Nobody can say that in one `rtol`, but the program
 can: run it with the result of every operation multiplied by 1 + c h, plus or minus at random, and
 see how far its results move. The step h is a multiple of u, the unit roundoff of the sample's
-dtype. Here are the arrays and the errors; `harness.rounded_functions` has the functions.
+dtype. Here are the arrays and the errors; `harness.rounding.functions` has the functions.
 
 The numbers are held in float64 whatever the sample's dtype, so that only the planted errors show.
 With a step of zero and a carrier of `np.longdouble`, the same arrays are a reference for float64.
@@ -22,7 +22,7 @@ from harness.dtypes import FORMATS, numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
-from harness.rounded_functions import namespace
+from harness.rounding.functions import namespace
 
 _POOL = 4096
 _OPERATORS = """

@@ -14,12 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import rows, training, trees
+from harness import training, trees
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
-from harness.compare import Tolerance, Truth, judge
 from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
+from harness.judging import rows
+from harness.judging.compare import Tolerance, Truth, judge
 from harness.model import Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
 from harness.workbench import Workbench

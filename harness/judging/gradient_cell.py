@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import backends, printed, rows
+from harness import backends, printed
 from harness.answers import compute
 from harness.cases.schema import Expectation
-from harness.compare import Allows, Tolerance, Truth, Verdict, judge
 from harness.diagnose.signature import signature
 from harness.dtypes import is_half, unit_roundoff
+from harness.judging import rows
+from harness.judging.compare import Allows, Tolerance, Truth, Verdict, judge
 from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
-from harness.rounding import RoundingTolerance
+from harness.rounding.deviation import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
 

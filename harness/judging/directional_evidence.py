@@ -8,7 +8,7 @@ no derivative there is nothing to judge an HVP by, and a reason is given in its 
 How much error honest rounding causes is not measured here but bounded: the same series in balls of
 the precision of the dtype say by their radii how far its roundings may lead. Such bounds are wider
 than errors are, most so for long sums (a hundred times for 1000 terms), but they take one pass and
-no rule of differentiation. With the `K` of `harness.rounding`, over two draws of every built-in
+no rule of differentiation. With the `K` of `rounding.deviation`, over two draws of every built-in
 case in float64 and float32, every method stays below 0.4 of them where it is not NaN.
 """
 
@@ -19,16 +19,17 @@ from functools import cached_property
 
 import numpy as np
 
-from harness import directional, trees
+from harness import trees
 from harness.backends.numeric import NumericBackend
-from harness.compare import DEFAULT_RTOL, Truth
-from harness.directional import Directional
 from harness.dtypes import FORMATS, dtype_digits, unit_roundoff
-from harness.evidence import Evidence
+from harness.judging.compare import DEFAULT_RTOL, Truth
+from harness.judging.evidence import Evidence
 from harness.model import Array, Gradients, Task, TaskMode
-from harness.rounding import tolerance
-from harness.sides import Sides
+from harness.rounding.deviation import tolerance
 from harness.staging import Program
+from harness.truth import directional
+from harness.truth.directional import Directional
+from harness.truth.sides import Sides
 
 
 class DirectionalEvidence:

@@ -2,7 +2,7 @@
 
 A fixed `rtol` is too loose for a product and too tight for a difference of nearly equal numbers.
 Here the program itself says what it is good for: its forward and its hand-written backward run
-again with an error of random sign planted in every operation (harness.rounded), and the largest of
+again with an error of random sign planted in every operation (see `rounded`), and the largest of
 the deviations is what one honest rounding per operation does to that element. Whatever is off by
 more than `K` times that, and `K` units in the last place besides, is no rounding.
 
@@ -25,7 +25,7 @@ from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, unit_roundoff
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task, TaskMode
-from harness.rounded import Rounding
+from harness.rounding.rounded import Rounding
 from harness.staging import Program
 
 #: The one constant. `benchmarks/calibration.py` measures it: the worst ratio of correct code is 13

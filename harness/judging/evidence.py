@@ -22,14 +22,14 @@ import numpy as np
 from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
-from harness.certificate import Certificate, certified_values, certify
-from harness.compare import Tolerance, Truth, judge
 from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
+from harness.judging.compare import Tolerance, Truth, judge
 from harness.model import Array, Gradients, Sample, Status, Task
-from harness.rounding import Deviation, deviation
-from harness.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
+from harness.rounding.deviation import Deviation, deviation
 from harness.staging import Program
+from harness.truth.certificate import Certificate, certified_values, certify
+from harness.truth.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 
 #: Of an array of more than AXES elements: how many elements, and along how many directions.
 SAMPLED, DIRECTIONS = 16, 4

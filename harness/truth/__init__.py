@@ -1,0 +1,1 @@
+"""What is known with a proof: derivatives of `forward` in balls, a `backward` beside them."""
