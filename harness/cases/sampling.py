@@ -20,9 +20,10 @@ from harness import printed, trees
 from harness.cases.case import Case
 from harness.cases.document import Path_
 from harness.cases.draws import draw
+from harness.cases.numbers import clipped, locked, rounded
 from harness.cases.schema import Leaf, Point
 from harness.dtypes import convert, is_floating
-from harness.errors import CaseError, Unsupported, did_you_mean
+from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
 from harness.namespace import Namespace
 from harness.staging import Trace
@@ -75,7 +76,7 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
             _check_domain(case, path, leaves[path], spec.domain)
             domains[path] = (float(spec.domain[0]), float(spec.domain[1]))
     for leaf in leaves.values():
-        _lock(leaf)
+        locked(leaf)
     sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
     with np.errstate(all="ignore"):
         # In float64, since numpy lacks functions of the half dtypes; the shapes are the same.
@@ -88,12 +89,6 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
             case, point, size, seed, dtype, {path: leaves[path] for path in differentiable}
         ),
     )
-
-
-def _lock(array: Array) -> Array:
-    """Every method and the referee see the same numbers, so nobody may write into them."""
-    array.flags.writeable = False
-    return array
 
 
 def _supply(case: Case, rng: np.random.Generator, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -127,7 +122,7 @@ def _cotangents(
             cotangent = _cotangent(case, case.declared.points[point], point, name, shape)
         else:
             cotangent = np.asarray(rng.standard_normal(shape))
-        found.append(_lock(convert(cotangent, dtype)))
+        found.append(locked(convert(cotangent, dtype)))
     return tuple(found)
 
 
@@ -138,7 +133,7 @@ def _tangents(
     would look constant. From a generator of its own, so that nothing else is drawn otherwise."""
     rng = rng_for(seed, case.name, size, point, "tangents")
     return {
-        path: _lock(convert(np.asarray(rng.standard_normal(leaf.shape)), dtype))
+        path: locked(convert(np.asarray(rng.standard_normal(leaf.shape)), dtype))
         for path, leaf in leaves.items()
     }
 
@@ -301,7 +296,7 @@ def _leaf_arrays(
     integer = spec is not None and spec.draw == "integers"
     if supplied is not None:
         return trees.map_with_path(
-            lambda below, leaf: _round(
+            lambda below, leaf: rounded(
                 numbers.get(f"{path}.{below}" if below else path, leaf), dtype, False
             ),
             supplied,
@@ -315,9 +310,9 @@ def _leaf_arrays(
         values = draw(spec, shape, rng)
     else:
         raise _unsupplied(case, path)
-    result = _round(values, dtype, integer)
+    result = rounded(values, dtype, integer)
     if spec.domain is not None and not integer:
-        result = _clip(result, spec.domain)
+        result = clipped(result, spec.domain)
     return result
 
 
@@ -327,37 +322,6 @@ def _child(supplied: Any, key: Any) -> Any:
     if isinstance(supplied, list | tuple):
         return supplied[key] if key < len(supplied) else None
     return None
-
-
-def _round(values: Any, dtype: str, integer: bool) -> Array:
-    """Floats rounded to `dtype`; integers and booleans keep their kind. Raises Unsupported for a
-    number beyond the range of `dtype`."""
-    array = np.asarray(values)
-    if integer:
-        return array.astype(np.int64)
-    if not is_floating(array.dtype):
-        return array.copy()
-    result = convert(array, dtype)
-    lost = np.isinf(result) & np.isfinite(array)
-    if np.any(lost):
-        number = float(array[lost].flat[0])
-        raise Unsupported(f"the sample holds {number:g}, which is beyond the range of {dtype}")
-    return result
-
-
-def _clip(values: Array, domain: tuple[float, float]) -> Array:
-    """Undo what rounding to a narrow dtype may do: push a number out of its domain. Raises
-    Unsupported where no number of the dtype is inside."""
-    kind = values.dtype.type
-    low, high = convert(np.array(domain), values.dtype.name)
-    # `float`, since numpy would first round a Python number to the narrow dtype.
-    low = np.nextafter(low, kind(np.inf)) if float(low) < domain[0] else low
-    high = np.nextafter(high, kind(-np.inf)) if float(high) > domain[1] else high
-    if not domain[0] <= float(low) <= domain[1]:
-        name, bounds = values.dtype.name, f"[{domain[0]:g}, {domain[1]:g}]"
-        raise Unsupported(f"no {name} number lies in the domain {bounds}")
-    # Not `clip`, which makes a bfloat16 float32.
-    return np.asarray(np.minimum(np.maximum(values, low), high))
 
 
 def _declared_leaf(case: Case, path: str) -> Leaf:

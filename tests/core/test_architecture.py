@@ -112,6 +112,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     (
         "harness.rounding*",
         [
+            "harness.backends.base",
             "harness.backends.manual",
             "harness.dtypes",
             "harness.errors",

@@ -1,0 +1,48 @@
+"""The numbers of a sample as every method gets them: in the dtype, inside the domain, read-only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.dtypes import convert, is_floating
+from harness.errors import Unsupported
+from harness.model import Array
+
+
+def rounded(values: Any, dtype: str, integer: bool) -> Array:
+    """Floats rounded to `dtype`; integers and booleans keep their kind. Raises Unsupported for a
+    number beyond the range of `dtype`."""
+    array = np.asarray(values)
+    if integer:
+        return array.astype(np.int64)
+    if not is_floating(array.dtype):
+        return array.copy()
+    result = convert(array, dtype)
+    lost = np.isinf(result) & np.isfinite(array)
+    if np.any(lost):
+        number = float(array[lost].flat[0])
+        raise Unsupported(f"the sample holds {number:g}, which is beyond the range of {dtype}")
+    return result
+
+
+def clipped(values: Array, domain: tuple[float, float]) -> Array:
+    """Undo what rounding to a narrow dtype may do: push a number out of its domain. Raises
+    Unsupported where no number of the dtype is inside."""
+    kind = values.dtype.type
+    low, high = convert(np.array(domain), values.dtype.name)
+    # `float`, since numpy would first round a Python number to the narrow dtype.
+    low = np.nextafter(low, kind(np.inf)) if float(low) < domain[0] else low
+    high = np.nextafter(high, kind(-np.inf)) if float(high) > domain[1] else high
+    if not domain[0] <= float(low) <= domain[1]:
+        name, bounds = values.dtype.name, f"[{domain[0]:g}, {domain[1]:g}]"
+        raise Unsupported(f"no {name} number lies in the domain {bounds}")
+    # Not `clip`, which makes a bfloat16 float32.
+    return np.asarray(np.minimum(np.maximum(values, low), high))
+
+
+def locked(array: Array) -> Array:
+    """Every method and the referee see the same numbers, so nobody may write into them."""
+    array.flags.writeable = False
+    return array
