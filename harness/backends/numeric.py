@@ -20,7 +20,7 @@ import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
-from harness.backends.base import Backend
+from harness.backends.base import Backend, Call
 from harness.dtypes import FORMATS, convert, is_half
 from harness.model import Array, Gradients, Sample
 from harness.namespace import Namespace
@@ -162,6 +162,15 @@ class NumericBackend(Backend):
             return results
 
         return gradient
+
+    def calls(self, program: Program, sample: Sample) -> tuple[Call, Call]:
+        # Every element, by two evaluations: of a large input `differentiate` takes a sample.
+        variables, gradient = trees.variables(sample), self.gradient_function(program, sample)
+
+        def value() -> Any:
+            return program.forward(self.xp, sample.inputs)
+
+        return value, lambda: (value(), gradient(variables))
 
     def _quotient(
         self,

@@ -75,8 +75,7 @@ class TorchBackend(FrameworkBackend):
         self, function: Primal, variables: list[Any], cotangents: list[Any]
     ) -> tuple[tuple[Any, ...], list[Any]]:
         torch = self._torch
-        if self.variant == "compile":
-            function = self._fused(function)
+        function = self.fused(function)
         leaves = [each.detach().requires_grad_(True) for each in variables]
         outputs = function(leaves)
         attached = [
@@ -97,7 +96,9 @@ class TorchBackend(FrameworkBackend):
         """
         return function
 
-    def _fused(self, function: Primal) -> Primal:
+    def fused(self, function: Primal) -> Primal:
+        if self.variant != "compile":
+            return function
         if self._compiled is None or self._compiled[0] is not function:
             # Every case passes through the same code objects, and after eight recompilations of
             # one of them torch runs it uncompiled without a word.
