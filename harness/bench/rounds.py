@@ -99,10 +99,10 @@ def _rounds(
     for _ in range(VISITS):
         for value, gradient in zip(entries[::2], entries[1::2], strict=True):
             for entry in (value, gradient):
+                # A gradient takes the value first, and would fail where that does.
+                entry.failure = entry.failure or value.failure
                 if entry.failure is None and entry.spent < budget:
                     _visit(parcel, entry, workers, budget)
-            if value.failure is not None:  # the gradient takes the value first
-                gradient.failure = gradient.failure or value.failure
             yield value.cell, []
 
 

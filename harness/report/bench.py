@@ -40,7 +40,6 @@ LEGEND = (
     f"`{NOT_TOLD_APART}`: not told apart, since the two intervals overlap; the medians beside it "
     "do not say which is faster.",
 )
-_WIDTH = 100
 
 
 class Page(NamedTuple):
@@ -116,9 +115,9 @@ def growth_lines(found: Sequence[Growth]) -> tuple[list[str], list[list[str]]]:
 
 
 def show(found: Sequence[Page], growth: Sequence[Growth], conditions: str) -> None:
-    """Print the tables. In a pipe they are 100 columns wide, which holds them all."""
+    """Print the tables. A file or a pipe has no width, so nothing is rearranged there."""
     console = Console(highlight=False)
-    width = console.width if console.is_terminal else _WIDTH
+    width = console.width if console.is_terminal else 10_000
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
