@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 from harness import backends
 from harness.bench import sizes
@@ -75,8 +75,8 @@ def timings(
 ) -> Generator[tuple[Cell, list[Timing]], None, None]:
     """Time a plan, `budget` seconds for each quantity of a cell and as many to warm up.
 
-    Yields after every visit, with the timings of all methods of a sample after the last of its
-    visits; nothing that a case or a method does ends it.
+    Yields `VISITS` times for each cell, with the timings of all methods of a sample at the last
+    visit to it, and nothing before; nothing that a case or a method does ends it.
     """
     known = {case.name: case for case in cases}
     try:
@@ -85,16 +85,19 @@ def timings(
             of_case = dict.fromkeys(cell.size for cell in plan if cell.case == name)
             axis, lengths = sizes.axis(case, list(of_case))
             entries = [_Entry(cell, quantity) for cell in cells for quantity in QUANTITIES]
-            yield from _rounds(case, entries, workers, budget)
-            length = lengths.get(cells[0].size, math.nan)
-            yield cells[-1], compared([entry.timing(axis, length) for entry in entries])
+            visits = _rounds(case, entries, workers, budget)
+            for cell in islice(visits, VISITS * len(cells) - 1):
+                yield cell, []
+            last, length = next(visits), lengths.get(cells[0].size, math.nan)
+            yield last, compared([entry.timing(axis, length) for entry in entries])
     finally:
         workers.close()
 
 
 def _rounds(
     case: Case, entries: Sequence[_Entry], workers: Workers, budget: float
-) -> Iterator[tuple[Cell, list[Timing]]]:
+) -> Iterator[Cell]:
+    """Visit every entry in turn; yields the cell of each pair of them."""
     parcel = pack(case)
     for _ in range(VISITS):
         for value, gradient in zip(entries[::2], entries[1::2], strict=True):
@@ -103,7 +106,7 @@ def _rounds(
                 entry.failure = entry.failure or value.failure
                 if entry.failure is None and entry.spent < budget:
                     _visit(parcel, entry, workers, budget)
-            yield value.cell, []
+            yield value.cell
 
 
 def _visit(parcel: bytes, entry: _Entry, workers: Workers, budget: float) -> None:

@@ -78,8 +78,10 @@ def timed(
     asked = {"backends": ("manual", "numeric"), "modes": ("vjp",), "points": ("draw0",), "draws": 1}
     plan = cells([made], Request(**(asked | request)))
     workers = Timers(seconds)
-    found = [each for _, some in timings([made], plan, workers, 1e6) for each in some]
+    shown = list(timings([made], plan, workers, 1e6))
+    assert len(shown) == VISITS * len(plan)  # what a progress bar counts
     assert workers.closed
+    found = [each for _, some in shown for each in some]
     return {(each.backend, each.quantity): each for each in found}, workers
 
 
