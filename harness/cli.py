@@ -121,7 +121,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     _list(command)
     _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
     _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
-    _several(command, "--mode", "MODE", "value, vjp, train (default: all)")
+    _several(command, "--mode", "MODE", "value, vjp, train (default: these); jvp, hvp")
     _several(command, "--point", "POINT", "declared points, draw0, draw1, ... (default: all)")
     _several(command, "--size", "SIZE", "named sizes (default: default)")
     _numbers(command)

@@ -10,13 +10,13 @@ matrices at the end, as the frameworks' kernels accumulate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.backends.base import VJP
 from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, convert
-from harness.model import Array, Gradients, Sample
+from harness.model import Array, Gradients, Sample, Task
 from harness.rounded import Rounding
 from harness.rounding import evaluate
 from harness.staging import Program
@@ -49,20 +49,19 @@ class Nearest(Rounding):
 class EmulatedBackend(ManualBackend):
     """`manual` for the dtypes of EMULATED."""
 
-    def differentiate(
-        self,
-        program: Program,
-        sample: Sample,
-        *,
-        gradient: bool = True,
-        intermediates: Sequence[str] = (),
-    ) -> Gradients:
+    def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """As in the base class. Raises Unsupported besides where the code uses something that the
         arrays of `harness.rounded` lack."""
-        if gradient and program.backward_code is None:
-            return super().differentiate(program, sample)
-        rounding = Nearest(sample.dtype)
-        found = evaluate(program, sample, rounding, intermediates=intermediates, gradient=gradient)
+        gradient = task.mode == "vjp"
+        if task.mode in ("jvp", "hvp") or (gradient and program.backward_code is None):
+            return super().differentiate(program, sample, task)
+        found = evaluate(
+            program,
+            sample,
+            Nearest(sample.dtype),
+            intermediates=task.intermediates,
+            gradient=gradient,
+        )
 
         def narrow(arrays: dict[str, Array]) -> dict[str, Array]:
             return {

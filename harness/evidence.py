@@ -26,7 +26,7 @@ from harness.certificate import Certificate, certified_values, certify
 from harness.compare import Tolerance, Truth, judge
 from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample, Status
+from harness.model import Array, Gradients, Sample, Status, Task
 from harness.rounding import Deviation, deviation
 from harness.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 from harness.staging import Program
@@ -64,7 +64,7 @@ class Evidence:
         """What the hand-written backward says, or why it says nothing."""
         try:
             return ManualBackend().differentiate(
-                self.program, self.sample, intermediates=self._values
+                self.program, self.sample, Task("vjp", self._values)
             )
         except Exception as error:  # the case's own code may raise anything
             return error
@@ -73,21 +73,18 @@ class Evidence:
     def numeric(self) -> Gradients:
         """Numeric differences, also of every intermediate whose cotangent the backward names."""
         named = self.manual.intermediates if isinstance(self.manual, Gradients) else ()
-        names = [
+        names = tuple(
             name for name in self.sample.intermediates if name in named or name in self._wanted
-        ]
-        return NumericBackend().differentiate(self.program, self.sample, intermediates=names)
+        )
+        return NumericBackend().differentiate(self.program, self.sample, Task("vjp", names))
 
     @cached_property
     def values(self) -> dict[str, Array]:
         """Outputs and wanted intermediates of `forward` on numpy."""
         if isinstance(self.manual, Gradients):
             return self.manual.values
-        return (
-            ManualBackend()
-            .differentiate(self.program, self.sample, gradient=False, intermediates=self._values)
-            .values
-        )
+        task = Task("value", self._values)
+        return ManualBackend().differentiate(self.program, self.sample, task).values
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -159,7 +156,7 @@ class Evidence:
         size = math.prod(trees.shape_of(self.sample, name))
         if size <= AXES:
             sides = along_axes(self.program, self.sample, name)
-            return None if sides is None else self._beside(sides)
+            return None if sides is None else self.beside(sides)
         rng = np.random.default_rng([size, *name.encode()])
         chosen = np.sort(rng.choice(size, SAMPLED, replace=False))
         some = sampled_axes(self.program, self.sample, name, chosen.tolist())
@@ -167,7 +164,7 @@ class Evidence:
             return None
         slopes = random_slopes(self.program, self.sample, name, DIRECTIONS)
         along = None if slopes is None else (slopes.directions, slopes.midpoints, slopes.radii)
-        few = self._beside(some)
+        few = self.beside(some)
 
         def spread(values: Array) -> Array:
             whole = np.full(size, np.nan)
@@ -184,7 +181,8 @@ class Evidence:
             slopes=along,
         )
 
-    def _beside(self, sides: Sides) -> Truth:
+    def beside(self, sides: Sides) -> Truth:
+        """Certified derivatives from both sides as a reference."""
         truth = self._certified(sides.middle, sides.radius)
         return truth if sides.smooth else replace(truth, sides=(sides.left, sides.right))
 
@@ -242,7 +240,7 @@ class Evidence:
 
         inputs = dict(trees.map_with_path(move, self.sample.inputs))
         return ManualBackend().differentiate(
-            self.program, replace(self.sample, inputs=inputs), intermediates=self._values
+            self.program, replace(self.sample, inputs=inputs), Task("vjp", self._values)
         )
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness import rows
 from harness.answers import failure
+from harness.directional_cell import DirectionalCell
 from harness.gradient_cell import GradientCell
 from harness.model import Answer, Failure, Gradients, Row, Status
 from harness.plan import Cell
@@ -23,9 +24,12 @@ def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
     numbers = {mode: each for mode, each in given.items() if isinstance(each, Gradients)}
     found: list[Row] = []
     if numbers:
-        judge = TrainingCell if cell.training else GradientCell
         try:
-            found = judge(cell, bench, numbers).rows()
+            if cell.training:
+                found = TrainingCell(cell, bench, numbers).rows()
+            else:
+                gradients = GradientCell(cell, bench, numbers).rows()
+                found = gradients + DirectionalCell(cell, bench, numbers).rows()
         except Exception as error:  # a reference runs the case's code, which may raise anything
             failed = dict.fromkeys(given, failure(error, cell, bench))
     for mode, each in failed.items():

@@ -7,10 +7,10 @@ faulty line) moves inputs and intermediates along directions and compares with t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from flint import arb
@@ -24,12 +24,15 @@ from harness.staging import Program, Trace
 #: Bits to start with, and beyond which nothing is tried.
 BITS, MOST_BITS = 128, 4096
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Moved:
-    """`forward` along a direction; `limit` says that a limit was taken, so that the other side and
-    the values at the point itself may differ from what `trace` holds."""
+    """`forward` along a direction, and the inputs there; `limit` says that a limit was taken, so
+    that the other side and the values at the point itself may differ from what `trace` holds."""
 
+    inputs: dict[str, Any]
     trace: Trace
     limit: bool
 
@@ -76,14 +79,18 @@ class Lifted:
         return {name: referee.dyadic_direction(rng, self.shape(name)) for name in names}
 
     def moved(
-        self, directions: Mapping[str, Array], sign: int = 1, order: int = 1, step: float = 0.0
+        self,
+        directions: Mapping[str, Array | BallArray],
+        sign: int = 1,
+        order: int = 1,
+        step: float = 0.0,
     ) -> Moved:
         """`forward` with each of the named leaves and intermediates moved along `sign` times its
         direction, by `step` + t."""
 
-        def move(x: BallArray, v: Array) -> BallArray:
+        def move(x: BallArray, v: Array | BallArray) -> BallArray:
             moved = referee.lift_along(x, v, order)
-            return moved + referee.lift(v * step) if step else moved
+            return moved + as_balls(v * step) if step else moved
 
         variables = [
             move(leaf, sign * directions[path]) if path in directions else leaf
@@ -94,9 +101,10 @@ class Lifted:
             for name, shape in self.sample.intermediates.items()
             if name in directions
         }
+        inputs = self._assemble(variables)
         with referee.recorded() as record:
-            trace = self.program.forward(referee.xp, self._assemble(variables), intermediates)
-        return Moved(trace, record.limit)
+            trace = self.program.forward(referee.xp, inputs, intermediates)
+        return Moved(inputs, trace, record.limit)
 
     def slope(self, trace: Trace) -> arb:
         """Coefficient 1 of <cotangents, outputs>."""
@@ -144,26 +152,11 @@ class Lifted:
 
         found, limit = referee.with_order_raising(side)
         if found.is_nan():
-            return self._limit(directions, sign), True
+            at = near(lambda step: self.slope(self.moved(directions, sign, 1, step).trace))
+            return limit_of(at), True
         if not found.is_finite() and not found.rad().is_zero():
             raise Undecided("an unbounded ball; raise the precision")
         return found, limit
-
-    def _limit(self, directions: Mapping[str, Array], sign: int) -> arb:
-        """The derivative a tiny step h along the directions, as h goes to 0: NaN where `forward`
-        is not real, infinite where it grows without an end in sight, as 1/h and log h do."""
-        steps = [2.0**-exponent for exponent in (64, 256, 1024)]
-        # x + h takes 1024 bits more than x.
-        near = referee.with_precision(
-            lambda: [self.slope(self.moved(directions, sign, 1, step).trace) for step in steps],
-            MOST_BITS,
-        )
-        sizes = [abs(float(each)) for each in near]
-        if any(each.is_nan() for each in near):
-            return arb("nan")
-        if all(later > 2 * earlier for earlier, later in pairwise(sizes)):
-            return arb("inf") if near[-1] > 0 else arb("-inf")
-        raise Unsupported("a singularity that balls do not resolve")
 
     def values(self, wanted: Sequence[str], ahead: Moved | None = None) -> dict[str, BallArray]:
         """Outputs and wanted intermediates. Those of `ahead` will do unless it took a limit."""
@@ -181,7 +174,7 @@ class Lifted:
         returned, recorded = self.program.backward(
             referee.xp, self.cotangents, self.inputs, Trace(trace.outputs, saved)
         )
-        gradients = by_path(returned, self.sample)
+        gradients = trees.by_path(returned, self.sample)
         for path in self.sample.differentiable:
             if path not in gradients:
                 raise Unsupported(f"`backward` returned no gradient for `{path}`")
@@ -210,17 +203,23 @@ class Lifted:
         return found[0] & found[1]
 
 
-def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
-    """What `backward` returned for the differentiable leaves, by path: a dict by input name, or the
-    gradients in the order of the inputs. A missing one is left out."""
-    if returned is None:
-        return {}
-    names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
-    if not isinstance(returned, Mapping):
-        items = returned if isinstance(returned, tuple | list) else [returned]
-        returned = dict(zip(names, items, strict=False))
-    found = trees.flatten(dict(returned))
-    return {path: found[path] for path in sample.differentiable if path in found}
+def near(derivative: Callable[[float], T]) -> list[T]:
+    """`derivative(h)` at tiny steps h beside a singularity, ever closer to it."""
+    steps = [2.0**-exponent for exponent in (64, 256, 1024)]
+    # x + h takes 1024 bits more than x.
+    return referee.with_precision(lambda: [derivative(step) for step in steps], MOST_BITS)
+
+
+def limit_of(at: Sequence[arb]) -> arb:
+    """The limit of a derivative, from its values `near` a singularity: NaN where `forward` is not
+    real, infinite where it grows without an end in sight, as 1/h and log h do. Raises Unsupported
+    where it does neither."""
+    sizes = [abs(float(each)) for each in at]
+    if any(each.is_nan() for each in at):
+        return arb("nan")
+    if all(later > 2 * earlier for earlier, later in pairwise(sizes)):
+        return arb("inf") if at[-1] > 0 else arb("-inf")
+    raise Unsupported("a singularity that balls do not resolve")
 
 
 def as_balls(value: Any) -> BallArray:

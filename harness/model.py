@@ -13,8 +13,14 @@ from typing import Any, Literal, TypeAlias
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
-Mode = Literal["value", "vjp", "train"]
+#: What a method can be asked about a sample; training is a run of many gradients.
+TaskMode = Literal["value", "vjp", "jvp", "hvp"]
+Mode = Literal["value", "vjp", "jvp", "hvp", "train"]
+#: The modes of a run that names none: reverse mode is what people write by hand.
 MODES: tuple[Mode, ...] = ("value", "vjp", "train")
+#: The modes that move the inputs along tangents.
+DIRECTIONAL: tuple[TaskMode, ...] = ("jvp", "hvp")
+ALL_MODES: tuple[Mode, ...] = (*MODES, *DIRECTIONAL)
 
 
 class Status:
@@ -49,8 +55,9 @@ class Sample:
     dtype `dtype`. `differentiable` lists the paths (`params.w`) of the leaves that a gradient is
     wanted for. `cotangents` holds one array per output, of that output's shape and of dtype
     `dtype`. `intermediates` gives the shape of every intermediate that can be perturbed, in the
-    order of `forward`; `domains` the closed interval of each leaf that has one. Every method sees
-    these very numbers.
+    order of `forward`; `domains` the closed interval of each leaf that has one. `tangents` holds
+    the direction of JVP and HVP: one array per differentiable path, of the leaf's shape and dtype.
+    Every method sees these very numbers.
     """
 
     case: str
@@ -62,6 +69,17 @@ class Sample:
     cotangents: tuple[Array, ...]
     intermediates: dict[str, tuple[int, ...]] = field(default_factory=dict)
     domains: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tangents: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is asked about a sample: its value, and in a mode other than `value` one
+    derivative besides. The values of the named intermediates are wanted in every mode, their
+    gradients in `vjp`."""
+
+    mode: TaskMode = "vjp"
+    intermediates: tuple[str, ...] = ()
 
 
 @dataclass
@@ -71,9 +89,13 @@ class Gradients:
     values:        output name (and, on request, intermediate name) -> value of that shape.
     gradients:     leaf path -> VJP with the sample's cotangents, of the leaf's shape.
     intermediates: intermediate name -> VJP, of the intermediate's shape.
+    jvps:          output name -> JVP with the sample's tangents, of the output's shape; an output
+                   of integers or booleans has none.
+    hvps:          leaf path -> the Hessian of <cotangents, outputs> times the tangents, of the
+                   leaf's shape.
     seconds:       wall time of the gradient call, conversions left out.
-    uncertainty:   quantity key (leaf path or intermediate name) -> the method's own estimate of
-                   its absolute error, elementwise; only approximate methods fill it.
+    uncertainty:   quantity key (leaf path, intermediate or, in JVP, output) -> the method's own
+                   estimate of its absolute error, elementwise; only approximate methods fill it.
     sampled:       quantity key -> flat indices of the elements that were computed, where not all
                    were; the others are NaN.
     """
@@ -81,6 +103,8 @@ class Gradients:
     values: dict[str, Array]
     gradients: dict[str, Array] = field(default_factory=dict)
     intermediates: dict[str, Array] = field(default_factory=dict)
+    jvps: dict[str, Array] = field(default_factory=dict)
+    hvps: dict[str, Array] = field(default_factory=dict)
     seconds: float = float("nan")
     uncertainty: dict[str, Array] = field(default_factory=dict)
     sampled: dict[str, Array] = field(default_factory=dict)

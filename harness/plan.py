@@ -10,7 +10,7 @@ from harness.cases.case import Case
 from harness.cases.sampling import check_points
 from harness.dtypes import DTYPES
 from harness.errors import CaseError, UsageError, did_you_mean
-from harness.model import MODES
+from harness.model import ALL_MODES, DIRECTIONAL, MODES, Mode
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Request:
 
     backends: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
-    modes: tuple[str, ...] = MODES
+    modes: tuple[Mode, ...] = MODES
     points: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ("default",)
     seed: int = 0
@@ -28,9 +28,11 @@ class Request:
     step: float | None = None
     intermediates: bool = False
 
-    def modes_of(self, cell: Cell) -> tuple[str, ...]:
-        """The modes asked for that apply to a cell."""
-        return tuple(mode for mode in self.modes if (mode == "train") == cell.training)
+    def modes_of(self, cell: Cell) -> tuple[Mode, ...]:
+        """The modes asked for that apply to a cell. The backward is asked for no JVP or HVP beside
+        what it can say; alone, it leaves a row that says so."""
+        found = tuple(mode for mode in self.modes if (mode == "train") == cell.training)
+        return (_without_directions(found) or found) if cell.backend == "manual" else found
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
     at all; CaseError for a declared point whose numbers do not fit.
     """
     _check(request.dtypes, DTYPES, "dtype")
-    _check(request.modes, MODES, "mode")
+    _check(request.modes, ALL_MODES, "mode")
     for label in request.backends:
         backends.parse_label(label)
     drawn = tuple(f"draw{index}" for index in range(request.draws))
@@ -67,9 +69,9 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
         _check_gaps(case)
         for point, size in _samples(case, request, drawn):
             for dtype in request.dtypes:
-                for label in labels(case, request):
-                    if set(request.modes) & {"value", "vjp"}:
-                        found.append(Cell(case.name, point, size, dtype, label))
+                found.extend(
+                    Cell(case.name, point, size, dtype, label) for label in labels(case, request)
+                )
         if case.declared.training is not None and "train" in request.modes:
             found.extend(_training_cells(case, request))
     if not found:
@@ -80,27 +82,28 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
     return found
 
 
-def labels(case: Case, request: Request) -> tuple[str, ...]:
+def labels(case: Case, request: Request, *, training: bool = False) -> tuple[str, ...]:
     """The methods of a case: those asked for, or every backend and each `native_<backend>`."""
-    if request.backends:
-        able = tuple(label for label in request.backends if _can(case, label))
-        # Alone, a method that the case does not have leaves a row that says so.
-        return able or request.backends
-    found = []
-    for name in backends.names():
-        if name != "manual" or case.code.backward is not None:
-            found.append(name)
-        if name in case.code.natives:
-            found.append(f"{name}:native")
-    return tuple(found)
+    modes = tuple(mode for mode in request.modes if (mode == "train") == training)
+    if not modes:
+        return ()
+    every = [label for name in backends.names() for label in (name, f"{name}:native")]
+    able = tuple(each for each in request.backends or every if _can(case, each, modes))
+    # Alone, a method that the case does not have leaves a row that says so.
+    return able or request.backends
 
 
-def _can(case: Case, label: str) -> bool:
-    """Whether a case has the code that a method needs: a `backward`, a native function."""
+def _can(case: Case, label: str, modes: Sequence[Mode]) -> bool:
+    """Whether a case has the code that a method needs: a `backward`, which has no JVP and no HVP, a
+    native function."""
     name, _, variant = label.partition(":")
     if variant == "native":
         return name in case.code.natives
-    return name != "manual" or case.code.backward is not None
+    return name != "manual" or (case.code.backward is not None and bool(_without_directions(modes)))
+
+
+def _without_directions(modes: Sequence[Mode]) -> tuple[Mode, ...]:
+    return tuple(mode for mode in modes if mode not in DIRECTIONAL)
 
 
 def _training_cells(case: Case, request: Request) -> list[Cell]:
@@ -114,7 +117,7 @@ def _training_cells(case: Case, request: Request) -> list[Cell]:
         Cell(case.name, start, size, "float64", label, training=True)
         for size in request.sizes
         if size in _sizes(case)
-        for label in labels(case, request)
+        for label in labels(case, request, training=True)
         if not label.endswith(":native")
     ]
 

@@ -24,7 +24,7 @@ from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, unit_roundoff
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample
+from harness.model import Array, Gradients, Sample, Task, TaskMode
 from harness.rounded import Rounding
 from harness.staging import Program
 
@@ -141,12 +141,8 @@ def evaluate(
             inputs=dict(trees.map_with_path(leaf, sample.inputs)),
             cotangents=tuple(rounding.leaf(each) for each in sample.cotangents),
         )
-        return backend.differentiate(
-            program,
-            held,
-            gradient=gradient and program.backward_code is not None,
-            intermediates=intermediates,
-        )
+        mode: TaskMode = "vjp" if gradient and program.backward_code is not None else "value"
+        return backend.differentiate(program, held, Task(mode, tuple(intermediates)))
 
 
 def _arrays(gradients: Gradients) -> Iterator[tuple[str, str, Array]]:

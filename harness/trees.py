@@ -6,7 +6,7 @@ file can give the numbers of a tuple.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +89,7 @@ def cast(sample: Sample, dtype: str) -> Sample:
         dtype=dtype,
         inputs=dict(map_with_path(cast_leaf, sample.inputs)),
         cotangents=tuple(convert(cotangent, dtype) for cotangent in sample.cotangents),
+        tangents={path: convert(tangent, dtype) for path, tangent in sample.tangents.items()},
     )
 
 
@@ -98,3 +99,23 @@ def shape_of(sample: Sample, name: str) -> tuple[int, ...]:
         return sample.intermediates[name]
     shape: tuple[int, ...] = flatten(sample.inputs)[name].shape
     return shape
+
+
+def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
+    """What `backward` returned for the differentiable leaves, by path.
+
+    A dict is taken by input name; a tuple, a list or a bare array in the order of the
+    differentiable inputs. A missing one is left out.
+    """
+    if returned is None:
+        return {}
+    if not isinstance(returned, Mapping):
+        items = returned if isinstance(returned, tuple | list) else [returned]
+        returned = dict(zip(input_names(sample), items, strict=False))
+    found = flatten(dict(returned))
+    return {path: found[path] for path in sample.differentiable if path in found}
+
+
+def input_names(sample: Sample) -> list[str]:
+    """The inputs that have a differentiable leaf."""
+    return list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))

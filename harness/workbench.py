@@ -14,6 +14,7 @@ from harness.cases.sampling import draw_sample, printed_spread
 from harness.cases.schema import Point
 from harness.compare import Tolerance
 from harness.diagnose.accusation import Accusation
+from harness.directional_evidence import DirectionalEvidence
 from harness.emulated import EMULATED, EmulatedBackend
 from harness.evidence import Evidence
 from harness.model import Array, Sample
@@ -71,6 +72,11 @@ class Subject:
             wanted=self.wanted,
             tolerance=tolerance_of(self._case, "float64"),
         )
+
+    @cached_property
+    def directional(self) -> DirectionalEvidence:
+        """The references of JVP and HVP."""
+        return DirectionalEvidence(self.evidence)
 
 
 class Workbench:

@@ -20,7 +20,7 @@ import pytest
 from harness import trees
 from harness.backends.base import FrameworkBackend
 from harness.errors import Unsupported
-from harness.model import Sample
+from harness.model import Sample, Task
 from harness.source import parse
 from harness.staging import Program
 
@@ -450,7 +450,7 @@ def test_intermediates_are_perturbed_and_recorded_but_not_differentiated(name: s
     inputs = {"x": normal(3), "w": normal(3)}
     code = program("q = w * x\nr = xp.exp(q)\nf = xp.sum(r * r)\nreturn f", *inputs)
     point = sample(code, inputs)
-    got = backend(name).differentiate(code, point, intermediates=("q", "r"))
+    got = backend(name).differentiate(code, point, Task("vjp", ("q", "r")))
     (df,), q = point.cotangents, inputs["x"] * inputs["w"]
     np.testing.assert_allclose(got.values["q"], q)
     np.testing.assert_allclose(got.values["r"], np.exp(q))
@@ -463,7 +463,7 @@ def test_intermediates_are_perturbed_and_recorded_but_not_differentiated(name: s
 def test_the_value_alone(name: str) -> None:
     inputs = {"x": normal(3)}
     code = program("xp.exp(x)", "x")
-    got = backend(name).differentiate(code, sample(code, inputs), gradient=False)
+    got = backend(name).differentiate(code, sample(code, inputs), Task("value"))
     np.testing.assert_allclose(got.values["f"], np.exp(inputs["x"]))
     assert got.gradients == {}
 
@@ -485,7 +485,7 @@ def test_the_native_function_is_what_runs(name: str) -> None:
     code = Program.of(parse(text, "x.py"))
     inputs = {"x": normal(3), "y": normal(3)}
     point = sample(code, inputs)
-    got = backend(f"{name}:native").differentiate(code, point, intermediates=())
+    got = backend(f"{name}:native").differentiate(code, point, Task("vjp", ()))
     (df,) = point.cotangents
     np.testing.assert_allclose(got.values["f"], np.tanh(inputs["x"]) * inputs["y"])
     np.testing.assert_allclose(
@@ -505,7 +505,7 @@ def test_a_compiled_variant_agrees_with_the_plain_one(label: str) -> None:
     inputs = {"W": normal(3, 2), "x": normal(2, 1), "unused": normal(2)}
     code = program("q = xp.matmul(W, x)\nf = xp.tanh(q)\ns = xp.sum(q)\nreturn f, s", *inputs)
     point = sample(code, inputs)
-    got = backend(label).differentiate(code, point, intermediates=("q",))
+    got = backend(label).differentiate(code, point, Task("vjp", ("q",)))
     plain = backend(label.partition(":")[0]).differentiate(code, point)
     for path, expected in plain.gradients.items():
         np.testing.assert_allclose(got.gradients[path], expected, rtol=1e-12, atol=1e-14)

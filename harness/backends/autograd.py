@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,7 @@ from harness.namespace import Namespace, named_result
 
 
 class AutogradBackend(FrameworkBackend):
-    """HIPS autograd: reverse mode over numpy."""
+    """HIPS autograd: over numpy, reverse mode mostly; not every function has a JVP."""
 
     name = "autograd"
     module = "autograd"
@@ -47,8 +48,7 @@ class AutogradBackend(FrameworkBackend):
         return np.array(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
-        # A NaN is judged by the harness; numpy's warning about it would only be noise.
-        with np.errstate(all="ignore"):
+        with _quiet():
             return function(variables)
 
     def vjp(
@@ -66,18 +66,58 @@ class AutogradBackend(FrameworkBackend):
             outputs = tuple(getval(each) for each in raw)
             return boxed_tuple(raw[: len(cotangents)])
 
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Output seems independent of input")  # then zeros
+        with _quiet():
             pullback, _ = make_vjp(primal, list(variables))
             results = pullback(tuple(cotangents))
-        return outputs, [np.asarray(each) for each in results]
+        return outputs, list(results)
+
+    def jvp(
+        self, function: Primal, variables: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        from autograd.core import JVPNode
+        from autograd.tracer import getval, isbox, new_box, trace_stack
+
+        # As `make_jvp` does it, but with a box per variable: it passes a list of tangents through
+        # sparse lists, and asks for the vector space of outputs that may be booleans.
+        with _quiet(), trace_stack.new_trace() as trace:
+            pairs = zip(variables, tangents, strict=True)
+            raw = function([new_box(x, trace, JVPNode.new_root(v)) for x, v in pairs])
+        outputs = tuple(getval(each) for each in raw)
+        # The JVPs of `where`, `maximum`, `max` and others multiply by float64 arrays of their own;
+        # its VJPs end in the dtype of their argument.
+        return outputs, [
+            np.asarray(each._node.g, value.dtype) if isbox(each) else None
+            for each, value in zip(raw, outputs, strict=True)
+        ]
 
     def unsupported(self, error: Exception) -> bool:
         # A box is not a whole array: it has no `mT` and no `//`, and no `float()` of it is known.
-        return isinstance(error, NotImplementedError) or (
-            isinstance(error, AttributeError | TypeError)
-            and ("'ArrayBox'" in str(error) or "unsupported in linalg" in str(error))
+        # And the JVPs of `var` and `std` over several axes use a name that their module lacks.
+        text = str(error)
+        return (
+            isinstance(error, NotImplementedError)
+            or (
+                isinstance(error, AttributeError | TypeError)
+                and ("'ArrayBox'" in text or "unsupported in linalg" in text)
+            )
+            or (isinstance(error, NameError) and _module_of(error).startswith("autograd."))
         )
+
+
+def _module_of(error: Exception) -> str:
+    """The module in which an exception arose."""
+    name, trace = "", error.__traceback__
+    while trace is not None:
+        name, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A NaN, and a gradient of zeros, is judged by the harness; a warning would only be noise."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Output seems independent of input")
+        yield
 
 
 def _constant() -> dict[str, Any]:

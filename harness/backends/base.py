@@ -1,9 +1,9 @@
 """What every method of computing gradients has in common.
 
-A framework backend says five things: its namespace, how an array goes in and out, its VJP, and how
-it compiles a function. Everything else (nested inputs, intermediates, multi-output functions,
-native variants, timing) is written once, here. The framework is imported inside the class, so that
-importing this package costs nothing.
+A framework backend says a few things: its namespace, how an array goes in and out, its VJP, JVP and
+HVP, and how it compiles a function. Everything else (nested inputs, intermediates, multi-output
+functions, native variants, timing) is written once, here. The framework is imported inside the
+class, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness import trees
+from harness.dtypes import is_floating
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample
+from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program
 
@@ -28,6 +29,8 @@ from harness.staging import Program
 Primal = Callable[[Sequence[Any]], tuple[Any, ...]]
 #: A computation whose arguments are in place; it returns when its numbers are there.
 Call = Callable[[], Any]
+#: What a method is asked unless it is told otherwise.
+VJP = Task("vjp")
 
 
 class Backend:
@@ -42,7 +45,8 @@ class Backend:
     install: ClassVar[str] = ""
     #: Compiled variants; `native` exists besides for every case that has a `native_<name>`.
     variants: ClassVar[tuple[str, ...]] = ()
-    #: Seconds that importing the framework takes, roughly: who takes longest is started first.
+    #: Seconds that the framework takes to load, and to compile what it meets for the first time,
+    #: roughly: who takes longest is started first.
     startup: ClassVar[float] = 0.0
     #: Whether the method approximates, and so reports its uncertainty.
     approximate: ClassVar[bool] = False
@@ -74,15 +78,8 @@ class Backend:
     def start(self) -> None:
         """Import the framework, in a process that will serve this backend alone."""
 
-    def differentiate(
-        self,
-        program: Program,
-        sample: Sample,
-        *,
-        gradient: bool = True,
-        intermediates: Sequence[str] = (),
-    ) -> Gradients:
-        """Value and, where `gradient`, the VJP of `sample`, also for the named intermediates.
+    def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
+        """The value of `sample` and the derivative that `task` asks for.
 
         Raises Unsupported where this method cannot do it, and whatever the case's code raises.
         """
@@ -130,6 +127,33 @@ class FrameworkBackend(Backend):
         """
         raise NotImplementedError
 
+    def jvp(
+        self, function: Primal, variables: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        """Outputs of `function(variables)`, and for each the JVP with `tangents`; None for an
+        output that depends on no variable, or is not floating."""
+        raise Unsupported(f"`{self.name}` has no JVP")
+
+    def hvp(
+        self, function: Primal, variables: list[Any], cotangents: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        """Outputs of `function(variables)`, and for each variable the Hessian of
+        <cotangents, outputs> times `tangents`; zeros where that does not depend on it. The outputs
+        may be more than the cotangents, as in `vjp`.
+
+        Here: reverse over reverse, the Hessian being symmetric. That takes a VJP that can itself be
+        differentiated; a framework that does better says so.
+        """
+        outputs: tuple[Any, ...] = ()
+
+        def gradient(variables: Sequence[Any]) -> tuple[Any, ...]:
+            nonlocal outputs
+            outputs, gradients = self.vjp(function, list(variables), cotangents)
+            return tuple(gradients)
+
+        _, results = self.vjp(gradient, variables, tangents)
+        return outputs, results
+
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
         """Outputs alone, without recording anything for a gradient."""
         return function(variables)
@@ -146,16 +170,9 @@ class FrameworkBackend(Backend):
         """Whether `error` is the framework's way of saying that it has no such derivative."""
         return isinstance(error, NotImplementedError)
 
-    def differentiate(
-        self,
-        program: Program,
-        sample: Sample,
-        *,
-        gradient: bool = True,
-        intermediates: Sequence[str] = (),
-    ) -> Gradients:
+    def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         with self._translated():
-            return self._differentiate(program, sample, gradient, tuple(intermediates))
+            return self._differentiate(program, sample, task)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -168,49 +185,66 @@ class FrameworkBackend(Backend):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise Unsupported(f"{type(error).__name__}: {reason}") from error
 
-    def _differentiate(
-        self, program: Program, sample: Sample, gradient: bool, intermediates: tuple[str, ...]
-    ) -> Gradients:
-        native = self.variant == "native"
-        if native and intermediates:
-            intermediates = ()
-        variables = [self.asarray(array) for array in trees.variables(sample, intermediates)]
+    def _differentiate(self, program: Program, sample: Sample, task: Task) -> Gradients:
+        # A native function has no intermediates; only a gradient needs leaves to perturb them.
+        intermediates = () if self.variant == "native" else task.intermediates
+        perturbed = intermediates if task.mode == "vjp" else ()
         function = self.primal(program, sample, intermediates)
-        cotangents = [self.asarray(each) for each in sample.cotangents]
-        if not gradient:
-            start = time.perf_counter()
-            outputs = self.forward(function, variables)
-            return self._collect(program, intermediates, outputs, time.perf_counter() - start)
+        derivative, arguments = self._asked(sample, task.mode, perturbed)
 
-        def vjp(primals: list[Any], tangents: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
-            return self.vjp(function, primals, tangents)
+        def call(*arguments: Any) -> tuple[tuple[Any, ...], Sequence[Any]]:
+            return derivative(function, *arguments)
 
-        call = self.compile(vjp) if self.variant in self.variants else vjp
+        compiled = self.variant in self.variants and task.mode != "value"
+        run = self.compile(call) if compiled else call
         start = time.perf_counter()
-        outputs, results = call(variables, cotangents)
-        result = self._collect(program, intermediates, outputs, time.perf_counter() - start)
+        outputs, results = run(*arguments)
+        seconds = time.perf_counter() - start
+        returns = program.forward_code.returns
+        values = zip((*returns, *intermediates), map(self.to_numpy, outputs), strict=True)
+        found = Gradients(dict(values), seconds=seconds)
+        if task.mode == "jvp":
+            found.jvps = dict(self._tangents(found.values, zip(returns, results, strict=False)))
+            return found
         arrays = [self.to_numpy(each) for each in results]
-        result.gradients = dict(zip(sample.differentiable, arrays, strict=False))
-        result.intermediates = dict(
-            zip(intermediates, arrays[len(sample.differentiable) :], strict=True)
-        )
-        return result
+        leaves = dict(zip(sample.differentiable, arrays, strict=False))
+        if task.mode == "hvp":
+            found.hvps = leaves
+        else:
+            found.gradients = leaves
+            found.intermediates = dict(zip(perturbed, arrays[len(leaves) :], strict=False))
+        return found
 
-    def _collect(
-        self,
-        program: Program,
-        intermediates: tuple[str, ...],
-        outputs: tuple[Any, ...],
-        seconds: float,
-    ) -> Gradients:
-        names = (*program.forward_code.returns, *intermediates)
-        values = {name: self.to_numpy(each) for name, each in zip(names, outputs, strict=True)}
-        return Gradients(values, seconds=seconds)
+    def _asked(
+        self, sample: Sample, mode: str, perturbed: tuple[str, ...]
+    ) -> tuple[Callable[..., tuple[tuple[Any, ...], Sequence[Any]]], list[list[Any]]]:
+        """The function of a mode, and what it takes after the primal."""
+        variables = [self.asarray(array) for array in trees.variables(sample, perturbed)]
+        if mode == "value":
+            return lambda *given: (self.forward(*given), ()), [variables]
+        cotangents = [self.asarray(each) for each in sample.cotangents]
+        if mode == "vjp":
+            return self.vjp, [variables, cotangents]
+        tangents = [self.asarray(sample.tangents[path]) for path in sample.differentiable]
+        if mode == "jvp":
+            return self.jvp, [variables, tangents]
+        return self.hvp, [variables, cotangents, tangents]
+
+    def _tangents(
+        self, values: Mapping[str, Array], results: Iterable[tuple[str, Any]]
+    ) -> Iterator[tuple[str, Array]]:
+        """Every floating output with its tangent, zeros where it does not depend on anything."""
+        for name, result in results:
+            if result is not None:
+                yield name, self.to_numpy(result)
+            elif is_floating(values[name].dtype) or values[name].dtype.kind == "c":
+                yield name, np.zeros_like(values[name])
 
     def primal(
         self, program: Program, sample: Sample, intermediates: tuple[str, ...] = ()
     ) -> Primal:
-        """`forward` as a function of the differentiable leaves and of one leaf per intermediate.
+        """`forward` as a function of the differentiable leaves and, where more variables are given,
+        of one leaf per intermediate.
 
         Its outputs are those of `forward`, then the named intermediates.
         """
@@ -223,7 +257,7 @@ class FrameworkBackend(Backend):
             if native is not None:
                 result = native(**{name: inputs[name] for name in _parameters(native)})
                 return tuple(result) if isinstance(result, tuple | list) else (result,)
-            leaves = dict(zip(intermediates, variables[count:], strict=True))
+            leaves = dict(zip(intermediates, variables[count:], strict=False))
             trace = program.forward(self.xp, inputs, leaves)
             return (*trace.outputs, *(trace.saved[name] for name in intermediates))
 
@@ -271,4 +305,4 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
-__all__ = ["Backend", "Call", "FrameworkBackend", "Primal"]
+__all__ = ["VJP", "Backend", "Call", "FrameworkBackend", "Primal"]

@@ -20,11 +20,11 @@ from harness.namespace import Namespace
 
 
 class JaxBackend(FrameworkBackend):
-    """jax on the CPU; `jit` compiles the whole VJP with XLA."""
+    """jax on the CPU; `jit` compiles the whole derivative with XLA."""
 
     name = "jax"
     module = "jax"
-    startup = 1.0
+    startup = 20.0
     distributions = ("jax", "jaxlib")
     install = "python -m pip install 'gradient-harness[jax]'"
     variants = ("jit",)
@@ -76,6 +76,34 @@ class JaxBackend(FrameworkBackend):
             jax.block_until_ready((outputs, gradients))
         return outputs, gradients
 
+    def jvp(
+        self, function: Primal, variables: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        jax = self._jax
+
+        def primal(arguments: list[Any]) -> tuple[Any, ...]:
+            return tuple(jax.numpy.asarray(each) for each in function(arguments))
+
+        with jax.enable_x64(True):
+            outputs, results = jax.jvp(primal, (variables,), (tangents,))
+            # The tangent of integers has a dtype of its own, which holds nothing.
+            found = [each if self._inexact(each) else None for each in results]
+            jax.block_until_ready((outputs, found))
+        return outputs, found
+
+    def hvp(
+        self, function: Primal, variables: list[Any], cotangents: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        def gradient(arguments: list[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+            outputs, gradients = self.vjp(function, arguments, cotangents)
+            return gradients, outputs
+
+        jax = self._jax
+        with jax.enable_x64(True):
+            _, found, outputs = jax.jvp(gradient, (variables,), (tangents,), has_aux=True)
+            jax.block_until_ready((outputs, found))
+        return outputs, found
+
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled = self._jax.jit(function)
 
@@ -86,9 +114,11 @@ class JaxBackend(FrameworkBackend):
         return call
 
     def unsupported(self, error: Exception) -> bool:
-        # The other two are how jit says that a case branches or selects on its data.
+        # A function with a VJP of its own has no JVP. The other two are how jit says that a case
+        # branches or selects on its data.
         errors = self._jax.errors
-        return isinstance(
+        custom = isinstance(error, TypeError) and "custom_vjp function" in str(error)
+        return custom or isinstance(
             error,
             NotImplementedError
             | errors.ConcretizationTypeError

@@ -2,12 +2,14 @@
 
 `backward` gets arrays that it cannot write to. A backward that mutates what it was given works
 until somebody else holds the same array, and no comparison of numbers would show it.
+
+A backward is a VJP and nothing else: of JVP and HVP this method has none.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,9 +17,9 @@ import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
-from harness.backends.base import Backend, Call
+from harness.backends.base import VJP, Backend, Call
 from harness.errors import HarnessError, Unsupported, did_you_mean
-from harness.model import Array, Gradients, Sample
+from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program, Trace
 
@@ -37,31 +39,26 @@ class ManualBackend(Backend):
         self.xp = Namespace("numpy", array_numpy)
 
     @np.errstate(all="ignore")
-    def differentiate(
-        self,
-        program: Program,
-        sample: Sample,
-        *,
-        gradient: bool = True,
-        intermediates: Sequence[str] = (),
-    ) -> Gradients:
+    def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """As in the base class; besides, every local `d<name>` of `backward` is reported as the
         cotangent of the intermediate `<name>`, whether asked for or not.
 
         Raises MutatedInput for a backward that writes into its arguments.
         """
+        if task.mode not in ("value", "vjp"):
+            raise Unsupported(f"a backward gives no {task.mode.upper()}")
         start = time.perf_counter()
         with _refused():
             trace = self._forward(program, sample)
         values = dict(
             zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
         )
-        values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
+        values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
         result = Gradients(values)
-        if gradient:
+        if task.mode == "vjp":
             with _refused():
                 returned, recorded = self._backward(program, sample, trace)
-            result.gradients = _by_path(returned, program, sample)
+            result.gradients = _by_path(returned, sample)
             result.intermediates = {
                 name: np.asarray(recorded[f"d{name}"])
                 for name in sample.intermediates
@@ -79,7 +76,7 @@ class ManualBackend(Backend):
             inputs = assemble(arrays)
             trace = program.forward(self.xp, inputs)
             returned, _ = program.backward(self.xp, sample.cotangents, inputs, trace)
-            gradients = _by_path(returned, program, sample)
+            gradients = trees.by_path(returned, sample)
             return [gradients[path] for path in sample.differentiable]
 
         return gradient
@@ -138,15 +135,12 @@ def _locked(_path: str, value: Any) -> Any:
     return view
 
 
-def _by_path(returned: Any, program: Program, sample: Sample) -> dict[str, Array]:
-    """What `backward` returned, as leaf path -> array.
-
-    A dict is taken by input name; a tuple, a list or a bare array in the order of the
-    differentiable inputs. A name that is no input is an error, one that is missing is left out.
-    """
+def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
+    """The gradients by leaf path. One that is missing is left out, to be judged as missing; a name
+    that is no input and another number of arrays are errors, with what to do about them."""
     if returned is None:
         raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
-    names = list(dict.fromkeys(path.split(".")[0] for path in sample.differentiable))
+    names = trees.input_names(sample)
     if not isinstance(returned, Mapping):
         items = returned if isinstance(returned, tuple | list) else [returned]
         if len(items) != len(names):
@@ -161,16 +155,15 @@ def _by_path(returned: Any, program: Program, sample: Sample) -> dict[str, Array
                 f"`backward` returned a gradient for `{name}`, which is no input; "
                 + did_you_mean(name, names)
             )
-    found = {path: np.asarray(leaf) for path, leaf in trees.flatten(dict(returned)).items()}
     leaves = trees.flatten(sample.inputs)
-    for path, gradient in found.items():
+    for path, gradient in trees.flatten(dict(returned)).items():
         # A bare array where a container belongs is judged as missing its leaves.
         if path not in leaves and not any(leaf.startswith(f"{path}.") for leaf in leaves):
             raise HarnessError(
-                f"`backward` returned a gradient for `{path}` (shape {list(gradient.shape)}), "
+                f"`backward` returned a gradient for `{path}` (shape {list(np.shape(gradient))}), "
                 f"which is no input; {did_you_mean(path, leaves)}"
             )
-    return found
+    return {path: np.asarray(leaf) for path, leaf in trees.by_path(returned, sample).items()}
 
 
 BACKEND = ManualBackend

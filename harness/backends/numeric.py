@@ -1,28 +1,30 @@
 """Numeric differences: slow, approximate, and independent of every derivative rule.
 
-A difference quotient is only worth something together with its error, so every element comes with
-one: the truncation error from a second quotient with twice the step, a kink from the second
-difference, the rounding error from the size of the function. The step balances truncation and
-rounding, eps**(1/3) times the magnitude of the element (Press et al., Numerical Recipes, section
-5.7); where that turns out poor, steps for other magnitudes are tried and the quotient with the
-smallest error estimate is kept. No evaluation leaves a declared domain: at its edge the quotient is
-one-sided, of the same order.
+How one quotient is taken, and how its error is known, says `harness.differences`. Here is what they
+are taken of: for the gradient, <cotangents, outputs> along the axis of each element; for the JVP,
+the outputs along the tangents; for the HVP, the gradient along the tangents. That gradient is the
+hand-written backward's, where there is one: a numeric gradient has lost a third of the digits
+already, and would cost its own price four times over. So of an HVP this method is independent only
+in the second derivative, and its rows say so.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
-from harness.backends.base import Backend, Call
+from harness.backends.base import VJP, Backend, Call
+from harness.differences import EVERYWHERE, POOR, ROUNDING, Line, along, joined, quotient, steps
 from harness.dtypes import FORMATS, convert, is_half
-from harness.model import Array, Gradients, Sample
+from harness.errors import Unsupported
+from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program
 
@@ -33,21 +35,19 @@ FULL = 1024
 WORK, FEWEST = 2**22, 16
 #: The same for an intermediate, which only serves to cross-check the manual backward.
 FULL_INTERMEDIATE = 16
-#: Rounding error of one evaluation of the function, in units of eps times its magnitude.
-ROUNDING = 16.0
-#: The second step, in units of the first. Not a power of two: a function with such a period (a
-#: quantizer, say) would look constant to both.
-COARSE = 1.75
-#: A quotient whose relative error estimate exceeds eps to this power is tried with other steps:
-#: 5e-7 in float64, 2e-3 in float32, some thousand times what a well chosen step leaves.
-POOR = 0.4
+#: Elements of all leaves together up to which an HVP is made of numeric gradients.
+FULL_HESSIAN = 64
+
+#: Relative steps: eps**(1/3) for a function that is good to eps, and what that becomes for one that
+#: is good to eps**POOR, as a quotient is.
+ROOT, ROOT_OF_QUOTIENTS = 1 / 3, POOR / 3
+
+#: A function of the inputs: named arrays, each with bounds of its errors.
+Estimate: TypeAlias = Callable[[dict[str, Any]], dict[str, tuple[Array, Array]]]
 
 
 class NumericBackend(Backend):
-    """Central differences of `<cotangent, forward(x)>`, element by element.
-
-    `step` fixes the step for every element instead of choosing it.
-    """
+    """Difference quotients of `forward`. `step` fixes the step instead of choosing it."""
 
     name = "numeric"
     distributions = ("numpy",)
@@ -59,31 +59,46 @@ class NumericBackend(Backend):
         self.xp = Namespace("numpy", array_numpy)
 
     @np.errstate(all="ignore")
-    def differentiate(
-        self,
-        program: Program,
-        sample: Sample,
-        *,
-        gradient: bool = True,
-        intermediates: Sequence[str] = (),
-    ) -> Gradients:
+    def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """As in the base class, with `uncertainty` for every element and `sampled` where only
         some of the elements of a large input were computed."""
         start, dtype = time.perf_counter(), sample.dtype
         sample = _workable(sample)
-        assemble = trees.assembler(sample, lambda array: array)
-        # In C order, so that `reshape(-1)` is a view that can be written through.
-        variables = [np.array(array, order="C") for array in trees.variables(sample, intermediates)]
-        count = len(sample.differentiable)
-        trace = program.forward(self.xp, assemble(variables[:count]))
+        trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
         values = dict(
             zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
         )
-        values |= {name: np.asarray(trace.saved[name]) for name in intermediates}
-        result = Gradients({name: _narrowed(each, dtype) for name, each in values.items()})
-        if not gradient:
-            result.seconds = time.perf_counter() - start
-            return result
+        values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
+        result = Gradients(_narrowed(values, dtype))
+        if task.mode == "vjp":
+            self._gradient(program, sample, task.intermediates, result, dtype)
+        elif task.mode == "jvp":
+            outputs = self._outputs(program)
+            result.jvps = _narrowed(self._along_tangents(outputs, sample, result, ROOT), dtype)
+        elif task.mode == "hvp":
+            written = program.backward_code is not None
+            result.detail = f"differences of {'`backward`' if written else 'differences'}"
+            slopes = self._written(program, sample) if written else self._own(program, sample)
+            root = ROOT if written else ROOT_OF_QUOTIENTS
+            result.hvps = _narrowed(self._along_tangents(slopes, sample, result, root), dtype)
+        if sample.dtype != dtype and task.mode != "value":
+            result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
+        result.seconds = time.perf_counter() - start
+        return result
+
+    def _gradient(
+        self,
+        program: Program,
+        sample: Sample,
+        intermediates: Sequence[str],
+        result: Gradients,
+        dtype: str,
+    ) -> None:
+        """By element, in the dtype of `sample`, then rounded to `dtype`."""
+        assemble = trees.assembler(sample, lambda array: array)
+        variables = _copies(sample, intermediates)
+        count = len(sample.differentiable)
+        eps = float(np.finfo(sample.dtype).eps)
 
         def evaluate() -> tuple[float, float]:
             leaves = dict(zip(intermediates, variables[count:], strict=True))
@@ -91,24 +106,31 @@ class NumericBackend(Backend):
             return _contract(sample.cotangents, outputs)
 
         middle, _ = evaluate()
-        eps = float(np.finfo(sample.dtype).eps)
         names = [*sample.differentiable, *intermediates]
         for position, (name, variable) in enumerate(zip(names, variables, strict=True)):
-            domain = sample.domains.get(name, (-math.inf, math.inf))
             full = FULL if position < count else FULL_INTERMEDIATE
             full = min(full, max(FEWEST, WORK // max(variable.size, 1)))
             indices = _chosen(sample, name, variable.size, full)
             derivative = np.full(variable.size, np.nan)
             error = np.full(variable.size, np.nan)
             # The perturbed leaf of an intermediate is zero; its magnitude is the intermediate's.
-            magnitudes = variable if position < count else values[name]
+            magnitudes = variable if position < count else result.values[name]
             scale = _typical(magnitudes)
+            flat = variable.reshape(-1)
             for index in indices:
                 size = max(abs(float(magnitudes.reshape(-1)[index])), scale)
+                center = float(flat[index])
                 if not math.isfinite(size):
                     continue  # no step leads away from infinity
-                derivative[index], error[index] = self._quotient(
-                    evaluate, middle, variable.reshape(-1), int(index), size, domain, eps
+                scales = (size, 1.0, abs(center) or size, size / 64, size / 4096)
+                derivative[index], error[index] = quotient(
+                    _axis(evaluate, flat, int(index), eps),
+                    middle,
+                    self._steps(scales, eps**ROOT),
+                    center=center,
+                    domain=sample.domains.get(name, (-math.inf, math.inf)),
+                    eps=eps,
+                    sharp=size >= 1,
                 )
             target = result.gradients if position < count else result.intermediates
             # A quotient without a correct digit is no sign of infinity where the dtype ends.
@@ -123,10 +145,77 @@ class NumericBackend(Backend):
             f"{len(indices)} elements of {name}" for name, indices in result.sampled.items()
         )
         result.detail = f"sampled: {sampled}" if sampled else ""
-        if sample.dtype != dtype:
-            result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
-        result.seconds = time.perf_counter() - start
-        return result
+
+    def _outputs(self, program: Program) -> Estimate:
+        """What a JVP is the derivative of: every floating output."""
+
+        def evaluate(inputs: dict[str, Any]) -> dict[str, tuple[Array, Array]]:
+            outputs = map(np.asarray, program.forward(self.xp, inputs).outputs)
+            named = zip(program.forward_code.returns, outputs, strict=True)
+            return {name: _rounded(each) for name, each in named if each.dtype.kind == "f"}
+
+        return evaluate
+
+    def _written(self, program: Program, sample: Sample) -> Estimate:
+        """What an HVP is the derivative of: the gradient, by the hand-written backward."""
+
+        def evaluate(inputs: dict[str, Any]) -> dict[str, tuple[Array, Array]]:
+            trace = program.forward(self.xp, inputs)
+            returned, _ = program.backward(self.xp, sample.cotangents, inputs, trace)
+            found = trees.by_path(returned, sample)
+            missing = [path for path in sample.differentiable if path not in found]
+            if missing:
+                raise Unsupported(f"`backward` returned no gradient for `{missing[0]}`")
+            return {path: _rounded(np.asarray(each)) for path, each in found.items()}
+
+        return evaluate
+
+    def _own(self, program: Program, sample: Sample) -> Estimate:
+        """The gradient by this method. Raises Unsupported where that would take too long."""
+        size = sum(each.size for each in trees.variables(sample))
+        if size > FULL_HESSIAN:
+            raise Unsupported(
+                f"no `backward`, and {size} elements are too many for differences of differences"
+            )
+
+        def evaluate(inputs: dict[str, Any]) -> dict[str, tuple[Array, Array]]:
+            found = self.differentiate(program, replace(sample, inputs=inputs))
+            return {path: (each, found.uncertainty[path]) for path, each in found.gradients.items()}
+
+        return evaluate
+
+    def _along_tangents(
+        self, evaluate: Estimate, sample: Sample, result: Gradients, root: float
+    ) -> dict[str, Array]:
+        """The derivative along the tangents of each array that `evaluate` gives. `result` is told
+        how far each may be off, and which elements no step could tell."""
+        assemble = trees.assembler(sample, lambda array: array)
+        eps = float(np.finfo(sample.dtype).eps)
+
+        def function(variables: list[Array]) -> tuple[Array, Array]:
+            found = evaluate(assemble(variables)).values()
+            return joined(values for values, _ in found), joined(errors for _, errors in found)
+
+        derivative, error = along(
+            function,
+            _copies(sample),
+            [sample.tangents[path] for path in sample.differentiable],
+            [sample.domains.get(path, EVERYWHERE) for path in sample.differentiable],
+            lambda scales: self._steps(scales, eps**root),
+            eps,
+        )
+        here = {name: values for name, (values, _) in evaluate(assemble(_copies(sample))).items()}
+        # What follows the last end is empty.
+        ends = np.cumsum([values.size for values in here.values()], dtype=int)
+        parts = (np.split(each, ends)[:-1] for each in (derivative, error))
+        pieces = zip(here.items(), *parts, strict=True)
+        found = {}
+        for (name, values), slopes, errors in pieces:
+            found[name] = slopes.reshape(values.shape).astype(values.dtype)
+            result.uncertainty[name] = errors.reshape(values.shape)
+            if not np.isfinite(errors).all():
+                result.sampled[name] = np.flatnonzero(np.isfinite(errors))
+        return found
 
     def gradient_function(
         self, program: Program, sample: Sample
@@ -172,40 +261,36 @@ class NumericBackend(Backend):
 
         return value, lambda: (value(), gradient(variables))
 
-    def _quotient(
-        self,
-        evaluate: Callable[[], tuple[float, float]],
-        middle: float,
-        flat: Array,
-        index: int,
-        size: float,
-        domain: tuple[float, float],
-        eps: float,
-    ) -> tuple[float, float]:
-        """The derivative with respect to `flat[index]`, and its error estimate."""
-        center = float(flat[index])
-        if not math.isfinite(center):  # no neighbour on either side
-            return math.nan, math.inf
-        best = (math.nan, math.inf)
-        for tried, step in enumerate(self._steps(center, size, eps)):
-            for direction in _stencils(center, step, domain):
-                found = _difference(evaluate, middle, flat, index, step, direction, eps)
-                if found[1] < best[1] or math.isnan(best[0]):
-                    best = found
-                # exp(1e-12 + 6e-18) is 1 too: no change over a tiny step says nothing.
-                zero = best[0] == 0 and (tried > 0 or size >= 1)
-                if zero or best[1] <= eps**POOR * abs(best[0]):
-                    return best
-        return best
+    def _steps(self, scales: Sequence[float], root: float) -> Iterable[float]:
+        """The steps to try in turn."""
+        return steps(scales, root) if self.step is None else [self.step]
 
-    def _steps(self, center: float, size: float, eps: float) -> Iterator[float]:
-        """Steps to try in turn, powers of two so that `x + h` is mostly exact."""
-        if self.step is not None:
-            yield self.step
-            return
-        root = eps ** (1 / 3)
-        for scale in dict.fromkeys((size, 1.0, abs(center) or size, size / 64, size / 4096)):
-            yield 2.0 ** round(math.log2(max(root * scale, float(np.finfo(np.float64).tiny))))
+
+def _axis(evaluate: Callable[[], tuple[float, float]], flat: Array, index: int, eps: float) -> Line:
+    """What `evaluate` gives when `flat[index]` is moved; `flat` is what it was afterwards."""
+    center = flat[index]
+
+    def line(offset: float) -> tuple[float, float, float]:
+        flat[index] = center + offset
+        place = float(flat[index])
+        try:
+            value, magnitude = evaluate()
+        finally:
+            flat[index] = center
+        return place, value, ROUNDING * eps * magnitude
+
+    return line
+
+
+def _rounded(values: Array) -> tuple[Array, Array]:
+    """An array with bounds of the rounding errors that it comes with, underflow among them."""
+    kind = np.finfo(values.dtype)
+    return values, ROUNDING * (float(kind.eps) * np.abs(values) + float(kind.tiny))
+
+
+def _copies(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
+    """The variables, in C order, so that `reshape(-1)` is a view that can be written through."""
+    return [np.array(array, order="C") for array in trees.variables(sample, intermediates)]
 
 
 def _workable(sample: Sample) -> Sample:
@@ -214,9 +299,13 @@ def _workable(sample: Sample) -> Sample:
     return trees.cast(sample, "float64") if is_half(sample.dtype) else sample
 
 
-def _narrowed(array: Array, dtype: str) -> Array:
-    """A float64 value as the half dtype has it; one of another dtype as it is, to be judged."""
-    return convert(array, dtype) if is_half(dtype) and array.dtype == np.float64 else array
+def _narrowed(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+    """Float64 numbers as the half dtype has them; those of another dtype as they are, to be
+    judged."""
+    return {
+        name: convert(each, dtype) if is_half(dtype) and each.dtype == np.float64 else each
+        for name, each in arrays.items()
+    }
 
 
 def _typical(values: Array) -> float:
@@ -234,19 +323,6 @@ def _chosen(sample: Sample, name: str, size: int, full: int) -> Array:
     return np.sort(np.random.default_rng(seed).choice(size, full, replace=False))
 
 
-def _stencils(center: float, step: float, domain: tuple[float, float]) -> list[int]:
-    """0 for a central quotient, +1 or -1 for a one-sided one: what stays inside the domain."""
-    low, high = domain
-    if low <= center - 2 * step and center + 2 * step <= high:
-        return [0]
-    sides = []
-    if center + 4 * step <= high:
-        sides.append(1)
-    if low <= center - 4 * step:
-        sides.append(-1)
-    return sides
-
-
 def _contract(cotangents: Sequence[Array], outputs: Sequence[Any]) -> tuple[float, float]:
     """`<cotangent, outputs>` in float64, and the sum of the magnitudes of its terms."""
     total = magnitude = 0.0
@@ -255,56 +331,6 @@ def _contract(cotangents: Sequence[Array], outputs: Sequence[Any]) -> tuple[floa
         total += float(terms.sum())
         magnitude += float(np.abs(terms).sum())
     return total, magnitude
-
-
-def _difference(
-    evaluate: Callable[[], tuple[float, float]],
-    middle: float,
-    flat: Array,
-    index: int,
-    step: float,
-    direction: int,
-    eps: float,
-) -> tuple[float, float]:
-    """Quotient with `step`, and its error from the one with `2 step`; restores `flat`.
-
-    `middle` is the function at the center. Exactly at relu's kink both central quotients are 0.5,
-    as if that were certain. The second difference over the step tells: it halves with the step
-    where the function is smooth, and stays, being the jump of the derivative, where it is not.
-    """
-    center = flat[index]
-    jump = 0.0
-
-    def at(offset: float) -> tuple[float, float, float]:
-        flat[index] = center + offset
-        where = float(flat[index])
-        try:
-            return (where, *evaluate())
-        finally:
-            flat[index] = center
-
-    if direction == 0:
-        (x1, f1, m1), (x0, f0, m0) = at(step), at(-step)
-        (x3, f3, _), (x2, f2, _) = at(COARSE * step), at(-COARSE * step)
-        if x1 == x0:  # the step is below the spacing of the floats here
-            return math.nan, math.inf
-        fine, coarse = (f1 - f0) / (x1 - x0), (f3 - f2) / (x3 - x2)
-        rounding = (m1 + m0) / (x1 - x0)
-        second = 2 * (f1 - 2 * middle + f0) / (x1 - x0)
-        jump = 2 * second - 2 * (f3 - 2 * middle + f2) / (x3 - x2)
-    else:
-        side = direction * step
-        (x0, f0, m0), (x1, f1, m1) = at(0.0), at(side)
-        (x2, f2, _), (x4, f4, _) = at(2 * side), at(4 * side)
-        if x2 == x0:
-            return math.nan, math.inf
-        fine = (-3 * f0 + 4 * f1 - f2) / (x2 - x0)
-        coarse = (-3 * f0 + 4 * f2 - f4) / (x4 - x0)
-        rounding = 4 * (m1 + m0) / abs(x2 - x0)
-    # The factor 5 covers functions for which two steps are not yet enough for asymptotics.
-    error = 5 * abs(fine - coarse) + abs(jump) / 2 + ROUNDING * eps * rounding
-    # An infinite error estimate beside a finite number would let anything agree with it.
-    return (fine, error) if math.isfinite(fine) and math.isfinite(error) else (math.nan, math.inf)
 
 
 BACKEND = NumericBackend

@@ -8,7 +8,8 @@ case that is judged to 16. torch's own default is a global switch, which belongs
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +46,15 @@ class TorchBackend(FrameworkBackend):
         return torch
 
     @cached_property
+    def _dual(self) -> Any:
+        """Dual numbers. With the first one torch compiles rules of its own, and warns of that."""
+        dual, one = self._torch.autograd.forward_ad, self._torch.ones(())
+        with warnings.catch_warnings(), dual.dual_level():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            dual.make_dual(one, one)
+        return dual
+
+    @cached_property
     def xp(self) -> Namespace:
         import array_api_compat.torch as module
 
@@ -64,7 +74,7 @@ class TorchBackend(FrameworkBackend):
             if array.dtype == self._torch.bfloat16:
                 bits = array.contiguous().view(self._torch.uint16).numpy()
                 return np.array(bits.view(numpy_dtype("bfloat16")))
-            array = array.numpy()
+            array = array.numpy(force=True)  # a derivative may be zero without any memory
         return np.array(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
@@ -74,20 +84,56 @@ class TorchBackend(FrameworkBackend):
     def vjp(
         self, function: Primal, variables: list[Any], cotangents: list[Any]
     ) -> tuple[tuple[Any, ...], list[Any]]:
-        torch = self._torch
         function = self.fused(function)
         leaves = [each.detach().requires_grad_(True) for each in variables]
         outputs = function(leaves)
+        return outputs, self._pulled(outputs, leaves, cotangents)
+
+    def _pulled(
+        self, outputs: Sequence[Any], leaves: list[Any], cotangents: list[Any], **options: Any
+    ) -> list[Any]:
+        """The VJP of each leaf, zeros where no output depends on it."""
+        torch = self._torch
         attached = [
             (output, cotangent)
             for output, cotangent in zip(outputs, cotangents, strict=False)
             if isinstance(output, torch.Tensor) and output.requires_grad
         ]
         if not (attached and leaves):
-            return outputs, [torch.zeros_like(each) for each in leaves]
+            return [torch.zeros_like(each) for each in leaves]
         targets, tangents = zip(*attached, strict=True)
-        gradients = torch.autograd.grad(targets, leaves, tangents, materialize_grads=True)
-        return outputs, list(gradients)
+        return list(
+            torch.autograd.grad(targets, leaves, tangents, materialize_grads=True, **options)
+        )
+
+    def jvp(
+        self, function: Primal, variables: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        self._check_compiled()
+        torch, dual = self._torch, self._dual
+        with dual.dual_level():
+            pairs = zip(variables, tangents, strict=True)
+            outputs = function([dual.make_dual(*pair) for pair in pairs])
+            found = [
+                dual.unpack_dual(each) if isinstance(each, torch.Tensor) else (each, None)
+                for each in outputs
+            ]
+        return tuple(primal for primal, _ in found), [tangent for _, tangent in found]
+
+    def hvp(
+        self, function: Primal, variables: list[Any], cotangents: list[Any], tangents: list[Any]
+    ) -> tuple[tuple[Any, ...], list[Any]]:
+        self._check_compiled()
+        leaves = [each.detach().requires_grad_(True) for each in variables]
+        outputs = function(leaves)
+        gradients = self._pulled(outputs, leaves, cotangents, create_graph=True)
+        return outputs, self._pulled(gradients, leaves, tangents)
+
+    def _check_compiled(self) -> None:
+        # A compiled function drops its tangents without a word, and its VJP cannot be
+        # differentiated; of torch.func's transformations only the parts around them are compiled.
+        if self.variant == "compile":
+            raise Unsupported("torch.compile has neither forward mode nor double backward")
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` as it is: torch.compile takes 19 s to start (6 s with its cache on disk), and

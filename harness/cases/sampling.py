@@ -75,7 +75,7 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
             _check_domain(case, path, leaves[path], spec.domain)
             domains[path] = (float(spec.domain[0]), float(spec.domain[1]))
     for leaf in leaves.values():
-        leaf.flags.writeable = False  # a case that writes into its inputs must not change them
+        _lock(leaf)
     sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
     with np.errstate(all="ignore"):
         # In float64, since numpy lacks functions of the half dtypes; the shapes are the same.
@@ -84,7 +84,16 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
         sample,
         cotangents=_cotangents(case, point, trace, rng, dtype),
         intermediates=_perturbable(case, trace),
+        tangents=_tangents(
+            case, point, size, seed, dtype, {path: leaves[path] for path in differentiable}
+        ),
     )
+
+
+def _lock(array: Array) -> Array:
+    """Every method and the referee see the same numbers, so nobody may write into them."""
+    array.flags.writeable = False
+    return array
 
 
 def _supply(case: Case, rng: np.random.Generator, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -118,8 +127,20 @@ def _cotangents(
             cotangent = _cotangent(case, case.declared.points[point], point, name, shape)
         else:
             cotangent = np.asarray(rng.standard_normal(shape))
-        found.append(convert(cotangent, dtype))
+        found.append(_lock(convert(cotangent, dtype)))
     return tuple(found)
+
+
+def _tangents(
+    case: Case, point: str, size: str, seed: int, dtype: str, leaves: Mapping[str, Array]
+) -> dict[str, Array]:
+    """One tangent per leaf, also random at a declared point: along a direction of ones, `x - y`
+    would look constant. From a generator of its own, so that nothing else is drawn otherwise."""
+    rng = rng_for(seed, case.name, size, point, "tangents")
+    return {
+        path: _lock(convert(np.asarray(rng.standard_normal(leaf.shape)), dtype))
+        for path, leaf in leaves.items()
+    }
 
 
 def _perturbable(case: Case, trace: Trace) -> dict[str, tuple[int, ...]]:

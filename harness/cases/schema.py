@@ -212,7 +212,7 @@ class Gap(_Strict):
     backend: str
     status: Literal["fail", "imprecise", "kink", "unsupported", "error", "timeout", "crash"]
     reason: str
-    mode: Literal["value", "vjp", "train"] = "vjp"
+    mode: Literal["value", "vjp", "jvp", "hvp", "train"] = "vjp"
     raises: str | None = Field(None, description="name of the exception that the method raises")
     point: str | None = None
     dtype: DtypeName | None = None

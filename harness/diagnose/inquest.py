@@ -14,9 +14,9 @@ from typing import Any
 
 from flint import arb
 
-from harness import referee
+from harness import referee, trees
 from harness.errors import Unsupported
-from harness.lifted import Lifted, as_balls, by_path, inner
+from harness.lifted import Lifted, as_balls, inner
 from harness.model import Sample
 from harness.referee import Undecided
 from harness.staging import Program, Recorder, fault_line
@@ -78,7 +78,7 @@ def _inquire(program: Program, sample: Sample, file: str) -> Findings:
         for name in sample.intermediates
         if f"d{name}" in recorder.values
     }
-    gradients = by_path(returned, sample)
+    gradients = trees.by_path(returned, sample)
     verdicts |= {path: right(path, value) for path, value in gradients.items()}
     if line is None:
         verdicts |= {path: False for path in sample.differentiable if path not in gradients}

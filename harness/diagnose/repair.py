@@ -27,7 +27,7 @@ from harness.backends.manual import ManualBackend
 from harness.certificate import DIGITS, Certificate, certify
 from harness.diagnose.dataflow import Step, Suspect, function_at
 from harness.diagnose.edits import RULES, Scope, variants
-from harness.model import Array, Sample
+from harness.model import Array, Sample, Task
 from harness.source import Code
 from harness.staging import Program, Recorder, compiled
 
@@ -236,7 +236,7 @@ def _value(program: Program, sample: Sample, path: str, offset: Array) -> float:
         return leaf + offset if here == path else leaf
 
     moved = replace(sample, inputs=dict(trees.map_with_path(move, sample.inputs)))
-    values = ManualBackend().differentiate(program, moved, gradient=False).values
+    values = ManualBackend().differentiate(program, moved, Task("value")).values
     outputs = [values[name] for name in program.forward_code.returns]
     return sum(
         float(np.sum(output * cotangent))

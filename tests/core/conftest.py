@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from builders import case_from
 
-from harness import evidence
+from harness import directional, evidence
 from harness.cases.case import Case
 from harness.certificate import Certificate
 from harness.cli import main
+from harness.directional import Directional
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("along_axes", "sampled_axes"):
         monkeypatch.setattr(evidence, name, lambda *_: None)
     monkeypatch.setattr("harness.evidence.certified_values", lambda *_: {})
+    for name in ("jvp", "hvp"):
+        nothing = Directional(reason="balls cannot follow")
+        monkeypatch.setattr(directional, name, lambda *_, nothing=nothing: nothing)
+    for name in ("rounding", "gradients_along"):
+        monkeypatch.setattr(directional, name, lambda *_, **__: None)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("harness.source", ["harness.errors", "harness.namespace"]),
     ("harness.staging", ["harness.errors", "harness.source"]),
     ("harness.trees", ["harness.dtypes", "harness.model"]),
+    ("harness.differences", ["harness.model"]),
     ("harness.printed", ["harness.model"]),
     ("harness.compare", ["harness.dtypes", "harness.model"]),
     ("harness.cases", []),
@@ -46,10 +47,22 @@ LAYERS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("harness.backends", ["harness.backends.base", "harness.errors"]),
+    # The one backend with a helper of its own.
+    (
+        "harness.backends.tensorflow",
+        [
+            "harness.backends.base",
+            "harness.backends.tensorflow_namespace",
+            "harness.imports",
+            "harness.model",
+            "harness.namespace",
+        ],
+    ),
     (
         "harness.backends.*",
         [
             "harness.backends.base",
+            "harness.differences",
             "harness.dtypes",
             "harness.errors",
             "harness.model",
@@ -101,6 +114,18 @@ LAYERS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "harness.directional",
+        [
+            "harness.errors",
+            "harness.lifted",
+            "harness.model",
+            "harness.referee*",
+            "harness.sides",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
+    (
         "harness.certificate",
         [
             "harness.errors",
@@ -144,6 +169,21 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.backends.numeric",
             "harness.compare",
             "harness.model",
+            "harness.sides",
+            "harness.staging",
+            "harness.trees",
+        ],
+    ),
+    (
+        "harness.directional_evidence",
+        [
+            "harness.backends.numeric",
+            "harness.compare",
+            "harness.directional",
+            "harness.dtypes",
+            "harness.evidence",
+            "harness.model",
+            "harness.rounding",
             "harness.sides",
             "harness.staging",
             "harness.trees",

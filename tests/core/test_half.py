@@ -15,7 +15,7 @@ from harness.cases.registry import builtin_folder
 from harness.dtypes import FORMATS, convert, numpy_dtype
 from harness.emulated import EmulatedBackend
 from harness.engine import Engine
-from harness.model import CERTIFICATE, Row, Status
+from harness.model import CERTIFICATE, Row, Status, Task
 from harness.plan import Request, cells
 
 HALVES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -98,7 +98,7 @@ def test_every_operation_of_the_emulation_is_rounded() -> None:
         *("demo", "draw0", "default", "bfloat16", {"x": convert(x, "bfloat16")}, ("x",)),
         (convert(np.ones(3), "bfloat16"),),
     )
-    found = EmulatedBackend().differentiate(program, half, intermediates=("a",))
+    found = EmulatedBackend().differentiate(program, half, Task("vjp", ("a",)))
     a = nearest(nearest(0.1) * x)
     for got, want in (
         (found.values["a"], a),

@@ -8,7 +8,7 @@ avoid the kinks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from harness import backends, trees
-from harness.backends.base import Backend
+from harness.backends.base import VJP, Backend
 from harness.backends.manual import ManualBackend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.engine import Engine
-from harness.model import Gradients, Row, Sample, Status
+from harness.model import Gradients, Row, Sample, Status, Task
 from harness.plan import Request, cells
 from harness.staging import Program
 
@@ -36,19 +36,10 @@ class Liar(Backend):
     name = "liar"
     lie: Lie = staticmethod(lambda found, _: found)
 
-    def differentiate(
-        self,
-        program: Program,
-        sample: Sample,
-        *,
-        gradient: bool = True,
-        intermediates: Sequence[str] = (),
-    ) -> Gradients:
-        found = ManualBackend().differentiate(
-            program, sample, gradient=gradient, intermediates=intermediates
-        )
+    def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
+        found = ManualBackend().differentiate(program, sample, task)
         # The honest method reports more intermediates than it was asked for.
-        found.intermediates = {name: found.intermediates[name] for name in intermediates}
+        found.intermediates = {name: found.intermediates[name] for name in task.intermediates}
         return type(self).lie(found, sample)
 
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.backends.numeric import FULL, FULL_INTERMEDIATE, NumericBackend
-from harness.model import Gradients
+from harness.model import Gradients, Task
 from harness.staging import Program
 
 #: body, derivative, and where it is smooth on the scale of 1
@@ -279,7 +279,7 @@ def test_several_outputs_with_any_cotangent(cotangent: list[float], other: float
     x, w = np.array([0.3, 1.0, -2.0]), np.array([1.0, 2.0, 3.0])
     df = np.array(cotangent)
     sample = sample_for(program, {"x": x, "w": w}, cotangents=(df, other))
-    found = NumericBackend().differentiate(program, sample, intermediates=["q"])
+    found = NumericBackend().differentiate(program, sample, Task("vjp", ("q",)))
     dq = df * w + 2 * other * np.sin(x)
     for got, key, truth in (
         (found.gradients, "x", dq * np.cos(x)),
@@ -311,7 +311,7 @@ def test_a_large_intermediate_is_sampled_more_thinly() -> None:
         "def forward(xp, x):\n    q = x * x\n    f = xp.sum(q * q)\n    return f\n"
     )
     sample = sample_for(program, {"x": np.ones(FULL_INTERMEDIATE + 10)})
-    found = NumericBackend().differentiate(program, sample, intermediates=["q"])
+    found = NumericBackend().differentiate(program, sample, Task("vjp", ("q",)))
     assert len(found.sampled["q"]) == FULL_INTERMEDIATE
     assert "x" not in found.sampled
 
@@ -332,7 +332,7 @@ def test_the_value_alone_needs_one_evaluation() -> None:
     program = program_from(RECORDED.format(body="x"))
     sample = sample_for(program, {"x": np.array([1.0])})
     program.functions["seen"].clear()
-    found = NumericBackend().differentiate(program, sample, gradient=False)
+    found = NumericBackend().differentiate(program, sample, Task("value"))
     assert program.functions["seen"] == [1.0]
     assert not found.gradients
 
@@ -346,5 +346,5 @@ def test_an_intermediate_that_is_zero_has_a_gradient() -> None:
     """)
     x = np.array([2.0, 3.0])
     sample = sample_for(program, {"x": x})
-    found = NumericBackend().differentiate(program, sample, intermediates=["q"])
+    found = NumericBackend().differentiate(program, sample, Task("vjp", ("q",)))
     np.testing.assert_allclose(found.intermediates["q"], x, rtol=1e-8)

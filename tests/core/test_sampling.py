@@ -418,3 +418,39 @@ def test_casting_a_sample_to_a_wider_dtype_is_exact(case: MakeCase) -> None:
         np.testing.assert_array_equal(leaf, leaves_of(wide)[path])
     assert {str(leaf.dtype) for leaf in leaves_of(wide).values()} == {"float64", "int64"}
     assert wide.cotangents[0].dtype == np.float64
+
+
+def test_every_differentiable_leaf_has_a_tangent_of_its_shape_and_dtype(case: MakeCase) -> None:
+    made = case(
+        ADD, "inputs: {x: {shape: [n], differentiable: false}, y: {shape: [2, n]}}\n" + SIZES
+    )
+    for dtype in ("float64", "float32"):
+        sample = draw_sample(made, "draw0", "default", dtype)
+        assert list(sample.tangents) == ["y"]
+        assert sample.tangents["y"].shape == (2, 4)
+        assert sample.tangents["y"].dtype == np.dtype(dtype)
+    assert trees.cast(sample, "float64").tangents["y"].dtype == np.float64
+
+
+def test_tangents_are_random_everywhere_and_repeatable(case: MakeCase) -> None:
+    made = case(ADD, TWO + "points: {ones: {inputs: {x: [1.0, 1.0]}}}\n")
+    points = [("draw0", "default", 0), ("draw1", "default", 0), ("draw0", "large", 0)]
+    points += [("draw0", "default", 1), ("ones", "default", 0)]
+    seen = []
+    for point, size, seed in points:
+        one, other = (draw_sample(made, point, size, "float64", seed) for _ in range(2))
+        np.testing.assert_array_equal(one.tangents["y"], other.tangents["y"])
+        seen.append(one.tangents["y"].ravel()[:4])
+        assert np.ptp(seen[-1]) > 0.01  # a direction of ones would hide a sign or a permutation
+    for index, one_ in enumerate(seen):
+        for other_ in seen[:index]:
+            assert not np.any(one_ == other_)
+
+
+def test_tangents_change_no_other_number(case: MakeCase) -> None:
+    """The inputs and the cotangent that were drawn before there were any tangents."""
+    yaml = "inputs: {x: {shape: [2], draw: normal}}\n"
+    sample = draw_sample(case(ONE, yaml), "draw0", "default", "float64")
+    before = [-0.5264293927905288, -0.31440566662280983, 0.7123702704187715]
+    np.testing.assert_array_equal([*sample.inputs["x"], *sample.cotangents], before)
+    assert not set(sample.tangents["x"].tolist()) & set(before)

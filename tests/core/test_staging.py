@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from harness.backends.numeric import NumericBackend
 from harness.cases.sampling import NUMPY
 from harness.errors import CaseError, HarnessError
+from harness.model import Task
 from harness.source import parse
 from harness.staging import Trace, fault_line, program_of
 
@@ -59,12 +60,12 @@ def test_staging_does_not_change_the_result() -> None:
 def test_an_added_leaf_gives_the_gradient_of_an_intermediate(W: np.ndarray, x: np.ndarray) -> None:
     program = program_from(LAYER)
     sample = sample_for(program, {"W": W, "x": x})
-    found = NumericBackend().differentiate(program, sample, intermediates=["q", "s"])
+    found = NumericBackend().differentiate(program, sample, Task("vjp", ("q", "s")))
     q = W @ x
     for name, truth in (("q", np.sin(2 * q)), ("s", 2 * np.sin(q))):
         error = np.abs(found.intermediates[name] - truth)
         assert np.all(error <= found.uncertainty[name] + 1e-15)
-        assert np.all(error <= 1e-8)
+        assert np.all(error <= 1e-7)
 
 
 def test_a_leaf_is_added_where_the_name_is_assigned_and_not_before() -> None:

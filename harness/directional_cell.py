@@ -1,0 +1,112 @@
+"""Judges one method on one sample in the directional modes: its JVP by output, its HVP by leaf.
+
+A kink is another matter here than for a gradient. The JVP is certified from both sides along the
+tangents, yet a method that takes a valid subgradient at each kink may honestly end outside of both:
+|x| - |y| at zero along (1, 1) is 0 from either side, and 1 with the slopes 1 and 0. So a number is
+valid as well if it is the product of the tangents with a gradient that would be accepted in `vjp`.
+And an HVP does not exist there: nothing is judged, and the row says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from harness import backends, rows
+from harness.compare import Allows, Truth, Verdict, judge
+from harness.model import DIRECTIONAL, Array, Gradients, Row, Status, TaskMode
+from harness.plan import Cell
+from harness.rounding import RoundingTolerance
+from harness.workbench import Workbench, tolerance_of
+
+_WRONG = (Status.FAIL, Status.IMPRECISE)
+
+
+class DirectionalCell:
+    """Judges the JVPs and HVPs that a method gave, by mode."""
+
+    def __init__(self, cell: Cell, bench: Workbench, found: Mapping[str, Gradients]) -> None:
+        self.cell, self.found = cell, found
+        self.case = bench.cases[cell.case]
+        self.sample = bench.subject(cell).sample
+        self.evidence = bench.subject(cell).directional
+
+    def rows(self) -> list[Row]:
+        """The rows of these modes. Raises what a reference raises."""
+        asked = [mode for mode in DIRECTIONAL if mode in self.found]
+        return [row for mode in asked for row in self._rows(mode)]
+
+    def _rows(self, mode: TaskMode) -> list[Row]:
+        if not self.sample.differentiable:
+            detail = "no input is differentiable: there is no direction to move in"
+            return rows.uncompared(self.cell, [mode], Status.UNDECIDED, detail)
+        names = self.evidence.names(mode)
+        if not names:
+            detail = "no output is floating: there is no JVP to compare"
+            return rows.uncompared(self.cell, [mode], Status.UNDECIDED, detail)
+        return [self._row(mode, name) for name in names]
+
+    def _row(self, mode: TaskMode, name: str) -> Row:
+        found = self.found[mode]
+        got = (found.jvps if mode == "jvp" else found.hvps).get(name)
+        truth = self.evidence.truth(mode, name)
+        if isinstance(truth, str):
+            verdict, source = self._unjudged(mode, name, got, truth), ""
+        else:
+            verdict, source = self._verdict(mode, name, got, truth), truth.source
+        return rows.judged(self.cell, mode, f"{mode} {name}", verdict, source, found)
+
+    def _unjudged(self, mode: TaskMode, name: str, got: Array | None, reason: str) -> Verdict:
+        """What is no such array is wrong without any reference."""
+        shapely = Truth(np.zeros(self.evidence.shape(mode, name)), "")
+        formal = judge(got, shapely, tolerance_of(self.case, self.cell.dtype), self.cell.dtype)
+        wrong = got is None or formal.detail.startswith("wrong")
+        return formal if wrong else Verdict(Status.UNDECIDED, detail=f"no reference: {reason}")
+
+    def _verdict(self, mode: TaskMode, name: str, got: Array | None, truth: Truth) -> Verdict:
+        verdict = self._judge(mode, name, got, truth)
+        if truth.source == self.cell.backend and verdict.status == Status.PASS:
+            return Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
+        if mode == "hvp" or truth.sides is None or verdict.status not in _WRONG or got is None:
+            return verdict
+        wider = self.evidence.widened(name, truth)
+        if wider is None:
+            if not np.all(np.isfinite(got)):
+                return verdict
+            text = "no reference: a kink, of too many elements to tell which JVPs are valid there"
+            return replace(verdict, status=Status.UNDECIDED, detail=text)
+        again = self._judge(mode, name, got, wider)
+        if again.status in _WRONG:
+            return verdict
+        return replace(again, status=Status.KINK, detail="kink: along a valid gradient")
+
+    def _judge(self, mode: TaskMode, name: str, got: Array | None, truth: Truth) -> Verdict:
+        # Only a method that approximates may say how uncertain it is, or leave elements out.
+        method = self.cell.backend.partition(":")[0]
+        honest = self.found[mode] if backends.backend_class(method).approximate else None
+        for tolerance in self._tolerances(mode, name):
+            verdict = judge(
+                got,
+                truth,
+                tolerance,
+                self.cell.dtype,
+                uncertainty=honest.uncertainty.get(name) if honest else None,
+                sampled=honest.sampled.get(name) if honest else None,
+            )
+            if verdict.status not in _WRONG:
+                break
+        return verdict
+
+    def _tolerances(self, mode: TaskMode, name: str) -> Iterator[Allows]:
+        """The tolerances to try in turn: the declared one, or what rounding explains. Most numbers
+        are as good as their own last bits, and need no bound of the rounding errors."""
+        declared = self.case.declared.tolerance.get(self.cell.dtype)  # type: ignore[call-overload]
+        if not declared:
+            yield RoundingTolerance(np.zeros(()))
+            bound = self.evidence.rounding(mode, name, self.cell.dtype)
+            if bound is not None:
+                yield bound
+                return
+        yield tolerance_of(self.case, self.cell.dtype)
