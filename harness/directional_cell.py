@@ -97,6 +97,9 @@ class DirectionalCell:
             )
             if verdict.status not in _WRONG:
                 break
+        if verdict.status not in _WRONG and getattr(tolerance, "whole", False):
+            text = f"no more than rounding to {self.cell.dtype} may do, which is a lot here"
+            return replace(verdict, status=Status.UNDECIDED, detail=text)
         return verdict
 
     def _tolerances(self, mode: TaskMode, name: str) -> Iterator[Allows]:
@@ -108,5 +111,6 @@ class DirectionalCell:
             bound = self.evidence.rounding(mode, name, self.cell.dtype)
             if bound is not None:
                 yield bound
+                yield replace(bound, whole=True)
                 return
         yield tolerance_of(self.case, self.cell.dtype)

@@ -164,17 +164,23 @@ def _confirms(rough: Truth, fine: Truth) -> bool:
 @dataclass(frozen=True)
 class RoundingBound:
     """The tolerance of one JVP or HVP, in the place of a `compare.Tolerance`: bounds of rounding
-    errors, and what may be left of a zero. They may be too wide to say anything; more than half of
-    the digits of the largest number is never excused by the first."""
+    errors, and what may be left of a zero.
+
+    A bound beyond half of the digits of the largest number is cut off unless `whole`: what only the
+    whole explains is neither right nor wrong.
+    """
 
     radius: Array
     slack: Array | float = 0.0
+    whole: bool = False
 
     def array(self, expected: Array, dtype: str) -> Array:
         """The absolute tolerance of each element."""
-        finite = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
-        most = max(10 ** (-dtype_digits(dtype) / 2), DEFAULT_RTOL[dtype]) * finite
         nothing = np.zeros(())
-        capped = np.fmin(tolerance(expected, self.radius, dtype), most)
-        explained = np.fmax(capped, tolerance(expected, nothing, dtype))
+        explained = tolerance(expected, self.radius, dtype)
+        if not self.whole:
+            finite = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+            most = max(10 ** (-dtype_digits(dtype) / 2), DEFAULT_RTOL[dtype]) * finite
+            least = tolerance(expected, nothing, dtype)
+            explained = np.fmax(np.fmin(explained, most), least)
         return np.asarray(explained + tolerance(nothing, np.asarray(self.slack), dtype))

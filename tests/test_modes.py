@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +16,15 @@ from test_backends import INSTALLED, TABLE, backend, normal, positive, program, 
 from test_backends import LACKS as LACKS_VJP
 
 from harness import directional, trees
+from harness.cases.case import Case, load
+from harness.cases.document import Document
+from harness.cases.registry import builtin_folder
+from harness.cases.schema import CaseFile
 from harness.directional import Directional
+from harness.engine import Engine
 from harness.errors import Unsupported
-from harness.model import Gradients, Sample, Task
+from harness.model import Gradients, Sample, Status, Task
+from harness.plan import Request, cells
 from harness.source import parse
 from harness.staging import Program
 
@@ -301,6 +308,23 @@ ONE_WAY = {
 }
 
 
+#: A backward that refuses to be differentiated, unless its cotangent is a constant.
+SEVERED = """
+    import torch
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return x * x * x
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(context, df):
+            (x,) = context.saved_tensors
+            return 3 * x * x * df
+    return Cube.apply(x)
+"""
+
+
 @pytest.mark.parametrize("name", [name for name in ONE_WAY if name in INSTALLED])
 def test_a_native_function_that_has_a_backward_alone_has_no_jvp(name: str) -> None:
     text = "def forward(xp, x):\n    f = x * x * x\n    return f\n\n"
@@ -310,6 +334,48 @@ def test_a_native_function_that_has_a_backward_alone_has_no_jvp(name: str) -> No
     with pytest.raises(Unsupported):
         found(f"{name}:native", code, point, "jvp")
     check(found(f"{name}:native", code, point, "hvp"), certified(code, point, "hvp"))
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+def test_a_zero_hvp_that_torch_gives_without_a_word_is_red() -> None:
+    """`once_differentiable` is an error only where the cotangent requires a gradient; a constant
+    one gives numbers that depend on nothing, whose derivative is zero."""
+    text = "def forward(xp, x):\n    f = x * x * x\n    return f\n\n"
+    text += f"def native_torch(x):\n{SEVERED}"
+    made = Case(
+        "cube",
+        Document(Path("cube.yaml"), {}, {}),
+        CaseFile.model_validate({"summary": "cube", "inputs": {"x": {"shape": [3]}}}),
+        parse(text, "cube.py"),
+    )
+    request = Request(backends=("torch:native",), modes=("vjp", "hvp"), draws=1)
+    found = [row for _, rows in Engine([made], request).run(cells([made], request)) for row in rows]
+    assert [(row.quantity, row.status) for row in found] == [
+        ("d/dx", Status.PASS),
+        ("hvp x", Status.FAIL),
+    ]
+    assert float(found[1].got) == 0.0
+
+
+@pytest.fixture(scope="module")
+def library() -> dict[str, Case]:
+    return {file.stem: load(file) for file in builtin_folder().glob("*.yaml")}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", sorted(file.stem for file in builtin_folder().glob("*.yaml")))
+def test_every_built_in_case(library: dict[str, Case], name: str, mode: Derivative) -> None:
+    """At a draw, where nothing has a kink: every number is certified and right, but for gaps."""
+    made = library[name]
+    request = Request(backends=tuple(INSTALLED), modes=(mode,), points=("draw0",), draws=1)
+    found = [row for _, rows in Engine([made], request).run(cells([made], request)) for row in rows]
+    assert {row.backend for row in found} == set(INSTALLED)
+    declared = {gap.backend for gap in made.declared.known if gap.mode == mode and not gap.point}
+    for row in found:
+        if row.backend in declared:
+            assert row.status == Status.KNOWN, row
+        else:
+            assert (row.status, row.reference) == (Status.PASS, "certified"), row
 
 
 @pytest.mark.parametrize("mode", MODES)

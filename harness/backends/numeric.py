@@ -74,13 +74,13 @@ class NumericBackend(Backend):
             self._gradient(program, sample, task.intermediates, result, dtype)
         elif task.mode == "jvp":
             outputs = self._outputs(program)
-            result.jvps = _narrowed(self._along_tangents(outputs, sample, result, ROOT), dtype)
+            result.jvps = self._along_tangents(outputs, sample, result, ROOT, dtype)
         elif task.mode == "hvp":
             written = program.backward_code is not None
             result.detail = f"differences of {'`backward`' if written else 'differences'}"
             slopes = self._written(program, sample) if written else self._own(program, sample)
             root = ROOT if written else ROOT_OF_QUOTIENTS
-            result.hvps = _narrowed(self._along_tangents(slopes, sample, result, root), dtype)
+            result.hvps = self._along_tangents(slopes, sample, result, root, dtype)
         if sample.dtype != dtype and task.mode != "value":
             result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
         result.seconds = time.perf_counter() - start
@@ -133,11 +133,8 @@ class NumericBackend(Backend):
                     sharp=size >= 1,
                 )
             target = result.gradients if position < count else result.intermediates
-            # A quotient without a correct digit is no sign of infinity where the dtype ends.
-            largest = FORMATS[dtype].largest
-            bounded = np.where(error >= np.abs(derivative), largest, np.inf)
-            derivative = np.clip(derivative, -bounded, bounded)
-            target[name] = convert(derivative.reshape(variable.shape), dtype)
+            within = _within(derivative, error, dtype)
+            target[name] = convert(within.reshape(variable.shape), dtype)
             result.uncertainty[name] = error.reshape(variable.shape)
             if len(indices) < variable.size:
                 result.sampled[name] = indices
@@ -185,10 +182,10 @@ class NumericBackend(Backend):
         return evaluate
 
     def _along_tangents(
-        self, evaluate: Estimate, sample: Sample, result: Gradients, root: float
+        self, evaluate: Estimate, sample: Sample, result: Gradients, root: float, dtype: str
     ) -> dict[str, Array]:
-        """The derivative along the tangents of each array that `evaluate` gives. `result` is told
-        how far each may be off, and which elements no step could tell."""
+        """The derivative along the tangents of each array that `evaluate` gives, rounded to
+        `dtype`. `result` is told how far each may be off, and which elements no step could tell."""
         assemble = trees.assembler(sample, lambda array: array)
         eps = float(np.finfo(sample.dtype).eps)
 
@@ -211,11 +208,12 @@ class NumericBackend(Backend):
         pieces = zip(here.items(), *parts, strict=True)
         found = {}
         for (name, values), slopes, errors in pieces:
+            slopes = _within(slopes, errors, dtype)
             found[name] = slopes.reshape(values.shape).astype(values.dtype)
             result.uncertainty[name] = errors.reshape(values.shape)
             if not np.isfinite(errors).all():
                 result.sampled[name] = np.flatnonzero(np.isfinite(errors))
-        return found
+        return _narrowed(found, dtype)
 
     def gradient_function(
         self, program: Program, sample: Sample
@@ -297,6 +295,12 @@ def _workable(sample: Sample) -> Sample:
     """The same numbers in a dtype that leaves a difference some digits: the root of the error of a
     16-bit function is no derivative, so those are taken in float64 and rounded once."""
     return trees.cast(sample, "float64") if is_half(sample.dtype) else sample
+
+
+def _within(derivative: Array, error: Array, dtype: str) -> Array:
+    """A quotient without a correct digit is no sign of infinity where the dtype ends."""
+    bounds = np.where(error >= np.abs(derivative), FORMATS[dtype].largest, np.inf)
+    return np.asarray(np.clip(derivative, -bounds, bounds))
 
 
 def _narrowed(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:

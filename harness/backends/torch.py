@@ -70,11 +70,9 @@ class TorchBackend(FrameworkBackend):
 
     def to_numpy(self, array: Any) -> Array:
         if isinstance(array, self._torch.Tensor):
-            array = array.detach().resolve_conj()
             if array.dtype == self._torch.bfloat16:
-                bits = array.contiguous().view(self._torch.uint16).numpy()
-                return np.array(bits.view(numpy_dtype("bfloat16")))
-            array = array.numpy(force=True)  # a derivative may be zero without any memory
+                return self.to_numpy(array.float()).astype(numpy_dtype("bfloat16"))
+            array = array.numpy(force=True)  # a derivative may be lazily conjugated, or zero
         return np.array(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:

@@ -458,3 +458,26 @@ def test_a_bound_that_says_nothing_is_cut_off() -> None:
     wide = RoundingBound(np.array([1e3, 1e3])).array(expected, "float64")
     np.testing.assert_allclose(wide, 4.0 * 10 ** (-53 * np.log10(2) / 2), rtol=1e-6)
     assert np.all(RoundingBound(np.zeros(2)).array(expected, "float64") < 2e-14)
+    whole = RoundingBound(np.array([1e3, 1e3]), whole=True).array(expected, "float64")
+    np.testing.assert_allclose(whole, 32e3)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(1e-13, Status.PASS), (1e-4, Status.UNDECIDED), (1.0, Status.FAIL)]
+)
+def test_what_only_a_wide_bound_explains_is_undecided(
+    case: MakeCase, monkeypatch: pytest.MonkeyPatch, error: float, status: str
+) -> None:
+    """The slope of (x + 1e12) - 1e12 as numpy might round it has four digits."""
+
+    def tell(_: Gradients, sample: Sample) -> Gradients:
+        return Gradients({}, jvps={"f": sample.tangents["x"] * (1 + error)})
+
+    python = """
+    def forward(xp, x):
+        f = (x * x + 1e12 * xp.sin(x)) - 1e12 * xp.sin(x) - x * x + x
+        return f
+    """
+    made = case(python, "inputs: {x: {shape: [1], domain: [0.5, 1]}}")
+    (row,) = told(monkeypatch, made, tell, modes=("jvp",))
+    assert row.status == status, row
