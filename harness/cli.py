@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _list(commands.add_parser("list", help="the cases that there are"))
     _run(commands.add_parser("run", help="compare every method on every case"))
     _atlas(commands.add_parser("atlas", help="what each method returns at the kinks"))
+    _bench(commands.add_parser("bench", help="how long each method takes"))
     _show(commands.add_parser("show", help="one case, step by step, with every number"))
     commands.add_parser("schema", help="the JSON Schema of a case's YAML file, for editors")
     for command in commands.choices.values():
@@ -187,6 +188,38 @@ def _atlas(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
+def _bench(command: argparse.ArgumentParser) -> None:
+    _list(command)
+    _several(command, "--backend", "NAME", "numeric, manual, torch:compile, ... (default: all)")
+    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
+    _several(command, "--size", "SIZE", "named sizes (default: default)")
+    _several(command, "--sizes", "DIM=N,N,...", "one dimension swept, say n=100,1000,10000")
+    command.add_argument(
+        "--budget",
+        type=_positive,
+        default=2.0,
+        metavar="SECONDS",
+        help="of measuring, for each value and each gradient (default 2)",
+    )
+    command.add_argument(
+        "--threads", type=_count, default=1, metavar="N", help="of every method (default 1)"
+    )
+    command.add_argument(
+        "--timeout",
+        type=_positive,
+        default=120.0,
+        metavar="SECONDS",
+        help="what one visit may take, the first one with compiling and warm-up (default 120)",
+    )
+    command.add_argument(
+        "--report",
+        default="reports",
+        metavar="DIR",
+        help="where bench.csv, bench.md and bench.svg go (default: reports; '' for nowhere)",
+    )
+    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
 def _show(command: argparse.ArgumentParser) -> None:
     command.add_argument("case", metavar="CASE")
     _sources(command)
@@ -202,6 +235,13 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"`{text}` is no natural number; give 0, 1, 2, ...")
     return int(text)
+
+
+def _count(text: str) -> int:
+    value = _natural(text)
+    if not value:
+        raise argparse.ArgumentTypeError("0 is too few; give 1, 2, ...")
+    return value
 
 
 def _bytes(text: str) -> int:

@@ -185,3 +185,70 @@ class Mark:
     def wrong(self) -> bool:
         """Whether it is a number (or NaN) that no convention allows."""
         return self.judged and not self.valid and self.label in ("infinite", "nan", "outside")
+
+
+#: The status of a `Timing` that has a time.
+TIMED = "timed"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one method takes on one sample; field order is column order.
+
+    `quantity` is `value` (forward alone) or `gradient` (value and gradient). `axis` is the
+    dimension that tells the sizes of the run apart, `length` what it is here; "" and NaN where
+    there is no one such dimension.
+
+    `median`, `low` and `high` are seconds per call: the median over `visits` and its interval, in
+    which the true median is with a probability of 95 %; from 0 to infinity where the visits are too
+    few to say. `calls` were timed in all. `compile` is by how many seconds the first call was
+    longer than the median.
+
+    `to_fastest` is the ratio of the median to that of the fastest method of the same sample and
+    quantity, `to_value` that of a gradient to its own value; NaN where the intervals overlap, so
+    that the two are not told apart.
+
+    `status` is `timed`, or that of a method without a time, and `detail` says why.
+    """
+
+    case: str
+    size: str
+    dtype: str
+    backend: str
+    quantity: str
+    status: str
+    axis: str = ""
+    length: float = float("nan")
+    median: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    visits: int = 0
+    calls: int = 0
+    compile: float = float("nan")
+    to_fastest: float = float("nan")
+    to_value: float = float("nan")
+    detail: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a time."""
+        return self.status == TIMED
+
+    @property
+    def spread(self) -> float:
+        """Half the interval relative to the median; infinite where nothing is known of it."""
+        return (self.high - self.low) / 2 / self.median
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How time grows with a dimension: `seconds ~ length**exponent`, with the standard error of the
+    exponent, for one method over the larger sizes of a case."""
+
+    case: str
+    dtype: str
+    backend: str
+    quantity: str
+    axis: str
+    exponent: float
+    error: float

@@ -27,6 +27,8 @@ from harness.staging import Program
 
 #: A function of a flat list of framework arrays; it returns its outputs and what it recorded.
 Primal = Callable[[Sequence[Any]], tuple[Any, ...]]
+#: A computation whose arguments are in place; it returns when its numbers are there.
+Call = Callable[[], Any]
 #: What a method is asked unless it is told otherwise.
 VJP = Task("vjp")
 
@@ -88,6 +90,11 @@ class Backend:
     ) -> Callable[[list[Array]], list[Array]]:
         """The gradient as a function of the differentiable leaves alone, as fast as this method
         can make it: what a training loop calls thousands of times."""
+        raise NotImplementedError
+
+    def calls(self, program: Program, sample: Sample) -> tuple[Call, Call]:
+        """The value alone, and value and gradient, as calls to be timed: the inputs are converted
+        once, here, and nothing is converted back. What differentiating would raise, they raise."""
         raise NotImplementedError
 
 
@@ -153,6 +160,10 @@ class FrameworkBackend(Backend):
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` compiled for repeated calls; as it is where the framework has no compiler."""
+        return function
+
+    def fused(self, function: Primal) -> Primal:
+        """The primal compiled, where that is what a variant compiles, and not the derivative."""
         return function
 
     def unsupported(self, error: Exception) -> bool:
@@ -270,9 +281,28 @@ class FrameworkBackend(Backend):
 
         return call
 
+    def calls(self, program: Program, sample: Sample) -> tuple[Call, Call]:
+        function = self.primal(program, sample)
+        variables = [self.asarray(array) for array in trees.variables(sample)]
+        cotangents = [self.asarray(each) for each in sample.cotangents]
+
+        def value(variables: list[Any]) -> Any:
+            return self.forward(self.fused(function), variables)
+
+        def gradient(variables: list[Any], cotangents: list[Any]) -> Any:
+            return self.vjp(function, variables, cotangents)
+
+        ready = self.compile if self.variant in self.variants else _unchanged
+        first, second = ready(value), ready(gradient)
+        return lambda: first(variables), lambda: second(variables, cotangents)
+
+
+def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
-__all__ = ["VJP", "Backend", "FrameworkBackend", "Primal"]
+__all__ = ["VJP", "Backend", "Call", "FrameworkBackend", "Primal"]

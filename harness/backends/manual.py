@@ -17,7 +17,7 @@ import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
-from harness.backends.base import VJP, Backend
+from harness.backends.base import VJP, Backend, Call
 from harness.errors import HarnessError, Unsupported, did_you_mean
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
@@ -80,6 +80,19 @@ class ManualBackend(Backend):
             return [gradients[path] for path in sample.differentiable]
 
         return gradient
+
+    def calls(self, program: Program, sample: Sample) -> tuple[Call, Call]:
+        inputs, cotangents = sample.inputs, sample.cotangents
+
+        def value() -> Trace:
+            return program.forward(self.xp, inputs)
+
+        def gradient() -> Any:
+            if program.backward_code is None:
+                raise Unsupported("the case has no `backward`")
+            return program.backward(self.xp, cotangents, inputs, value())
+
+        return value, gradient
 
     def _forward(self, program: Program, sample: Sample) -> Trace:
         return program.forward(self.xp, trees.map_with_path(_locked, sample.inputs))

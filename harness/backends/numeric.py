@@ -20,7 +20,7 @@ import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
-from harness.backends.base import VJP, Backend
+from harness.backends.base import VJP, Backend, Call
 from harness.differences import EVERYWHERE, POOR, ROUNDING, Line, along, joined, quotient, steps
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
@@ -249,6 +249,15 @@ class NumericBackend(Backend):
             return results
 
         return gradient
+
+    def calls(self, program: Program, sample: Sample) -> tuple[Call, Call]:
+        # Every element, by two evaluations: of a large input `differentiate` takes a sample.
+        variables, gradient = trees.variables(sample), self.gradient_function(program, sample)
+
+        def value() -> Any:
+            return program.forward(self.xp, sample.inputs)
+
+        return value, lambda: (value(), gradient(variables))
 
     def _steps(self, scales: Sequence[float], root: float) -> Iterable[float]:
         """The steps to try in turn."""

@@ -82,8 +82,7 @@ class TorchBackend(FrameworkBackend):
     def vjp(
         self, function: Primal, variables: list[Any], cotangents: list[Any]
     ) -> tuple[tuple[Any, ...], list[Any]]:
-        if self.variant == "compile":
-            function = self._fused(function)
+        function = self.fused(function)
         leaves = [each.detach().requires_grad_(True) for each in variables]
         outputs = function(leaves)
         return outputs, self._pulled(outputs, leaves, cotangents)
@@ -141,7 +140,9 @@ class TorchBackend(FrameworkBackend):
         """
         return function
 
-    def _fused(self, function: Primal) -> Primal:
+    def fused(self, function: Primal) -> Primal:
+        if self.variant != "compile":
+            return function
         if self._compiled is None or self._compiled[0] is not function:
             # Every case passes through the same code objects, and after eight recompilations of
             # one of them torch runs it uncompiled without a word.

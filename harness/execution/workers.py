@@ -26,6 +26,8 @@ from harness.model import Failure, Status
 REFEREE = "referee"
 #: How many threads the libraries of one worker start.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+#: Besides, where the number is not a default but an order; the last one is XLA's.
+_POOLS = ("TF_NUM_INTEROP_THREADS", "NPROC")
 
 
 def cores() -> int:
@@ -38,17 +40,24 @@ class LocalWorkers:
 
     timeout:       seconds that one task may take, or None.
     memory_limit:  bytes that a worker may allocate beyond what it has when it is ready, or None.
+    threads:       how many threads each has, whatever the user's environment says, and as many
+                   processors; None for its share of the processors.
     """
 
     def __init__(
-        self, jobs: int, *, timeout: float | None = None, memory_limit: int | None = None
+        self,
+        jobs: int,
+        *,
+        timeout: float | None = None,
+        memory_limit: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self.jobs, self.timeout, self.memory_limit = jobs, timeout, memory_limit
-        methods = multiprocessing.get_all_start_methods()
-        self._context = multiprocessing.get_context(
-            "forkserver" if "forkserver" in methods else "spawn"
-        )
-        if "forkserver" in methods:
+        self.threads = threads
+        # A forked worker would have numpy, and numpy the threads of its parent.
+        forked = threads is None and "forkserver" in multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context("forkserver" if forked else "spawn")
+        if forked:
             # What every worker imports is imported once, and forked.
             self._context.set_forkserver_preload(["harness.execution.tasks"])
         self._idle: dict[str, list[ProcessPool]] = {}
@@ -104,12 +113,13 @@ class LocalWorkers:
         self._idle, self._busy = {}, {}
 
     def _start(self, kind: str) -> ProcessPool:
-        threads = max(1, cores() // self.jobs)
-        with _environment(dict.fromkeys(_THREADS, str(threads))):
+        threads = self.threads or max(1, cores() // self.jobs)
+        names = _THREADS if self.threads is None else (*_THREADS, *_POOLS)
+        with _environment(dict.fromkeys(names, str(threads)), force=self.threads is not None):
             pool = ProcessPool(
                 max_workers=1,
                 initializer=_prepare,
-                initargs=(kind, self.memory_limit),
+                initargs=(kind, self.memory_limit, self.threads),
                 context=self._context,
             )
             assert pool.active  # which starts it
@@ -136,8 +146,11 @@ def _last_words(code: int | None) -> str:
     return f"the process was killed by signal {-code}"
 
 
-def _prepare(kind: str, memory_limit: int | None) -> None:
+def _prepare(kind: str, memory_limit: int | None, threads: int | None = None) -> None:
     """Import the framework before the first task, so that no time limit counts it."""
+    if threads is not None and hasattr(os, "sched_setaffinity"):
+        # The only limit that XLA's pools obey as well, and it ends wandering between processors.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     if kind != REFEREE:
         # A framework that cannot be imported says so in the row of every cell.
         with suppress(Exception):
@@ -155,12 +168,18 @@ def _limit(beyond: int) -> None:
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Variables that processes started meanwhile inherit; what the user has set stays."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(added)
+def _environment(variables: dict[str, str], *, force: bool = False) -> Iterator[None]:
+    """Variables that processes started meanwhile inherit; what the user has set stays, unless
+    `force`."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(
+        {name: value for name, value in variables.items() if force or before[name] is None}
+    )
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

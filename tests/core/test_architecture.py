@@ -156,6 +156,25 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.workbench",
         ],
     ),
+    ("harness.bench.statistics", []),
+    ("harness.bench.stopwatch", []),
+    ("harness.bench.growth", ["harness.bench.statistics", "harness.model"]),
+    (
+        "harness.bench*",
+        [
+            "harness.backends",
+            "harness.backends.base",
+            "harness.bench*",
+            "harness.cases.case",
+            "harness.cases.sampling",
+            "harness.errors",
+            "harness.execution.dispatch",
+            "harness.execution.workers",
+            "harness.model",
+            "harness.plan",
+            "harness.judging.rows",
+        ],
+    ),
     ("harness.report", []),
     (
         "harness.report.*",
@@ -179,6 +198,7 @@ LAYERS: list[tuple[str, list[str]]] = [
 ]
 #: Above everything: nothing but the top itself may import these.
 TOP = (
+    "harness.bench*",
     "harness.cli",
     "harness.commands*",
     "harness.execution*",
@@ -190,6 +210,7 @@ MAY_IMPORT_TOP = (
     "harness",
     "harness.__main__",
     "harness.api",
+    "harness.bench*",
     "harness.cli",
     "harness.commands*",
     "harness.execution*",
@@ -291,6 +312,8 @@ def test_frameworks_are_imported_in_functions_of_their_own_backend(module: str) 
         ("harness.judging.evidence", "from harness.backends.torch import TorchBackend"),
         ("harness.plan", "from harness.cli import split"),
         ("harness.staging", "from harness.cases import schema"),
+        ("harness.report.bench", "from harness.bench.growth import growth"),
+        ("harness.engine", "from harness.bench.rounds import timings"),
     ],
 )
 def test_a_forbidden_import_is_seen(module: str, text: str) -> None:
@@ -338,7 +361,17 @@ def test_the_architecture_stays_short() -> None:
     assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) < 60
 
 
-HEAVY = ("numpy", "ml_dtypes", "yaml", "pandas", "pydantic", "rich", "optree", *FRAMEWORKS)
+HEAVY = (
+    "numpy",
+    "ml_dtypes",
+    "yaml",
+    "pandas",
+    "pydantic",
+    "rich",
+    "optree",
+    "matplotlib",
+    *FRAMEWORKS,
+)
 
 
 @pytest.mark.parametrize("module", ["harness", "harness.cli", "harness.pytest_plugin"])
