@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -190,8 +190,11 @@ class Dispatcher:
                 self._push(_Task(task.kind, task.group, [cell]))
             return []
         failure = self._workers.failure(error)
-        if failure.status == Status.CRASH and task.tries == 1:
-            self._push(_Task(task.kind, task.group, task.cells, tries=2))
+        # A pool that finds its process dead before it has heard that a task was begun knows neither
+        # the task nor the signal.
+        enough = 4 if isinstance(error, BrokenExecutor) else 2
+        if failure.status == Status.CRASH and task.tries < enough:
+            self._push(_Task(task.kind, task.group, task.cells, task.tries + 1))
             return []
         (cell,) = task.cells
         modes = self._request.modes_of(cell)

@@ -35,7 +35,7 @@ def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "certify", lambda *_: unable)
     for name in ("along_axes", "sampled_axes"):
         monkeypatch.setattr(evidence, name, lambda *_: None)
-    monkeypatch.setattr("harness.judging.evidence.certified_values", lambda *_: {})
+    monkeypatch.setattr(evidence, "certified_values", lambda *_: {})
     for name in ("jvp", "hvp"):
         nothing = Directional(reason="balls cannot follow")
         monkeypatch.setattr(directional, name, lambda *_, nothing=nothing: nothing)
