@@ -1,16 +1,21 @@
 """The same gradients with no harness at all: what `benchmarks/overhead.py` compares `run` with.
 
-A plain script, as someone would write it: import the frameworks, load the numbers, call each
+A plain script, as someone would write it: import the frameworks named, load the numbers, call each
 framework's own gradient function on each case's `forward`, and throw the results away. Its only
-input is a pickle of numpy arrays. It compares nothing, checks nothing, and reports nothing.
+input is a pickle of numpy arrays. It compares nothing, checks nothing, and reports nothing; a
+function that a framework cannot do is passed over.
+
+    python benchmarks/bare.py DATA FOLDER METHOD ...
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pickle
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +23,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import array_api_compat.numpy as anp
-import array_api_compat.torch as atorch
-import autograd.numpy as autograd_numpy
-import jax
 import numpy as np
-import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
-import torch
-from autograd.builtins import list as autograd_list
-from autograd.core import make_vjp
 
-jax.config.update("jax_enable_x64", True)
+METHODS = ("numeric", "manual", "autograd", "tensorflow", "torch", "jax")
+wanted = sys.argv[3:] if __name__ == "__main__" else METHODS
+if "autograd" in wanted:
+    import autograd.numpy as autograd_numpy
+    from autograd.builtins import list as autograd_list
+    from autograd.core import make_vjp
+if "jax" in wanted:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+if "tensorflow" in wanted:
+    import tensorflow as tf
+    import tensorflow.experimental.numpy as tnp
+if "torch" in wanted:
+    import array_api_compat.torch as atorch
+    import torch
 
 
 def replaced(inputs: Any, leaves: list[Any]) -> Any:
@@ -107,10 +119,17 @@ def with_jax(module: Any, sample: dict[str, Any]) -> None:
         np.asarray(gradient)
 
 
-METHODS = (numeric, manual, with_autograd, with_tensorflow, with_torch, with_jax)
+BY_NAME = {
+    "numeric": numeric,
+    "manual": manual,
+    "autograd": with_autograd,
+    "tensorflow": with_tensorflow,
+    "torch": with_torch,
+    "jax": with_jax,
+}
 
 
-def main(data: Path, folder: Path) -> None:
+def main(data: Path, folder: Path, methods: list[str]) -> None:
     samples = pickle.loads(data.read_bytes())
     modules: dict[str, Any] = {}
     for sample in samples:
@@ -120,9 +139,11 @@ def main(data: Path, folder: Path) -> None:
             assert spec and spec.loader
             modules[name] = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(modules[name])
-        for method in METHODS:
-            method(modules[name], sample)
+        for method in methods:
+            with contextlib.suppress(Exception):  # no such derivative
+                BY_NAME[method](modules[name], sample)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    warnings.simplefilter("ignore")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), wanted)

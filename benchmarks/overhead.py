@@ -1,8 +1,14 @@
-"""`harness run` against the bare script, side by side: what declaring, judging and reporting cost.
+"""`harness run` against bare scripts, side by side: what declaring, judging and reporting cost.
 
-Both compute value and gradient of every notebook case at the same points, in float64, by all six
-methods (training left out of both), each in a fresh process, in turn. Prints the wall times and
-their ratio; the issue asks for at most 1.25.
+Value and gradient of every built-in case at the same points, in float64, by all six methods
+(training left out), each in a fresh process, in turn:
+
+- `harness`: `harness run`, with its workers;
+- `together`: one script that does what a plain person would, one method after the other;
+- one such script for each framework alone.
+
+Prints wall times and two ratios: the harness to `together` (at most 1.25 is asked), and to the
+slowest framework alone (at most 1.15).
 
     python benchmarks/overhead.py [ROUNDS]
 """
@@ -18,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bare import METHODS
+
 from harness import trees
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
@@ -31,8 +39,6 @@ def samples() -> list[dict[str, Any]]:
     found = []
     for file in sorted(builtin_folder().glob("*.yaml")):
         case = load(file)
-        if "notebook" not in case.declared.tags:
-            continue
         points = [*case.declared.points, *(f"draw{index}" for index in range(DRAWS))]
         for point in points:
             sample = draw_sample(case, point, "default", "float64")
@@ -65,19 +71,24 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "samples.pickle"
         data.write_bytes(pickle.dumps(samples()))
-        bare = [sys.executable, str(Path(__file__).with_name("bare.py").resolve())]
-        bare += [str(data), str(builtin_folder())]
-        run = [sys.executable, "-m", "harness", "run", "--tag", "notebook", "--mode", "value,vjp"]
+        script = str(Path(__file__).with_name("bare.py").resolve())
+        bare = [sys.executable, script, str(data), str(builtin_folder())]
+        run = [sys.executable, "-m", "harness", "run", "--mode", "value,vjp"]
         run += ["--draws", str(DRAWS), "--no-progress", "--report", folder]
-        times: dict[str, list[float]] = {"bare": [], "harness": []}
+        commands = {"harness": run, "together": [*bare, *METHODS]}
+        commands |= {name: [*bare, name] for name in METHODS[2:]}
+        times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(rounds):
-            times["bare"].append(seconds(bare, folder))
-            times["harness"].append(seconds(run, folder))
+            for name, command in commands.items():
+                times[name].append(seconds(command, folder))
     for name, each in times.items():
-        print(f"{name:8} {min(each):6.2f} s best, {statistics.median(each):6.2f} s median")
-    ratios = [h / b for h, b in zip(times["harness"], times["bare"], strict=True)]
-    best = min(times["harness"]) / min(times["bare"])
-    print(f"ratio    {best:6.2f} of the best, {statistics.median(ratios):6.2f} median")
+        print(f"{name:10} {min(each):6.2f} s best, {statistics.median(each):6.2f} s median")
+    alone = {name: statistics.median(times[name]) for name in METHODS[2:]}
+    slowest = max(alone, key=lambda name: alone[name])
+    for name in ("together", slowest):
+        ratios = [h / b for h, b in zip(times["harness"], times[name], strict=True)]
+        best = min(times["harness"]) / min(times[name])
+        print(f"harness / {name}: {best:.2f} of the best, {statistics.median(ratios):.2f} median")
 
 
 if __name__ == "__main__":

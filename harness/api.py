@@ -22,7 +22,7 @@ from harness.engine import Engine
 from harness.errors import GradientMismatch, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.executors import ExecutorWorkers
-from harness.execution.run import run as execute
+from harness.execution.run import Run
 from harness.execution.workers import LocalWorkers, cores
 from harness.model import GOOD, Row, Status
 from harness.plan import Cell, Request, cells, labels
@@ -164,7 +164,7 @@ def run(
         workers = ExecutorWorkers(executor, jobs)
     elif jobs:
         workers = LocalWorkers(jobs, timeout=timeout)
-    found = dict(execute(loaded, request, plan, workers=workers))
+    found = dict(Run(loaded, request, plan, workers).rows())
     return Report(tuple(row for cell in plan for row in found[cell]))
 
 

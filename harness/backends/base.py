@@ -43,7 +43,8 @@ class Backend:
     install: ClassVar[str] = ""
     #: Compiled variants; `native` exists besides for every case that has a `native_<name>`.
     variants: ClassVar[tuple[str, ...]] = ()
-    #: Seconds that importing the framework takes, roughly: who takes longest is started first.
+    #: Seconds that the framework takes to load, and to compile what it meets for the first time,
+    #: roughly: who takes longest is started first.
     startup: ClassVar[float] = 0.0
     #: Whether the method approximates, and so reports its uncertainty.
     approximate: ClassVar[bool] = False

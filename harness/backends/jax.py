@@ -24,7 +24,7 @@ class JaxBackend(FrameworkBackend):
 
     name = "jax"
     module = "jax"
-    startup = 1.0
+    startup = 20.0
     distributions = ("jax", "jaxlib")
     install = "python -m pip install 'gradient-harness[jax]'"
     variants = ("jit",)

@@ -17,15 +17,26 @@ from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.executors import connect
 from harness.execution.journal import Journal, Keys
-from harness.execution.run import run
+from harness.execution.run import Run
 from harness.execution.workers import LocalWorkers, cores
 from harness.model import Row, Status
 from harness.plan import Cell, Request, cells
-from harness.report import files, terminal
 
 
 def execute(options: argparse.Namespace) -> int:
     """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
+    workers = _workers(options)
+    try:
+        return _execute(options, workers)
+    finally:
+        if workers:
+            workers.close()
+
+
+def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
+    # pandas takes half a second to load; by now the workers are loading, too.
+    from harness.report import files, terminal
+
     entries = select(
         find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
     )
@@ -49,18 +60,18 @@ def execute(options: argparse.Namespace) -> int:
     folder = Path(options.report) if options.report else None
     if folder is not None:
         files.prepare(folder)
-    workers = _workers(options)
     journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
     done: dict[Cell, list[Row]] = {}
     interrupted = False
-    work = run(loaded, request, plan, workers=workers, journal=journal)
+    work = Run(loaded, request, plan, workers, journal)
+    found_rows = work.rows()
     try:
-        for cell, found in terminal.progress(work, plan, enabled=not options.no_progress):
+        for cell, found in terminal.progress(found_rows, plan, enabled=not options.no_progress):
             done[cell] = found  # noqa: PERF403 - an interrupt keeps what there is
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        work.close()
+        found_rows.close()
         if journal:
             journal.close()
     rows = [row for cell in plan for row in done.get(cell, ())]
@@ -73,9 +84,11 @@ def execute(options: argparse.Namespace) -> int:
             versions=environment(),
             descriptions=_descriptions(loaded),
             options=again,
+            peaks=work.peaks,
         )
     if rows:
-        terminal.summary(rows, again, str(folder / files.MARKDOWN) if folder else "")
+        report = str(folder / files.MARKDOWN) if folder else ""
+        terminal.summary(rows, again, report, work.peaks)
     if interrupted:
         print(_farewell(options, folder, len(rows)), file=sys.stderr)
         return cli.INTERRUPTED
@@ -89,7 +102,9 @@ def _workers(options: argparse.Namespace) -> Workers | None:
     jobs = cores() if options.jobs is None else options.jobs
     if not jobs:
         return None
-    return LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
+    workers = LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
+    workers.warm(cli.split(options.backend))
+    return workers
 
 
 def _farewell(options: argparse.Namespace, folder: Path | None, comparisons: int) -> str:

@@ -70,14 +70,22 @@ class _Task:
 
 
 class Dispatcher:
-    """Runs a plan on workers."""
+    """Runs a plan on workers, and notes in `peaks` the most bytes that a worker of each kind held
+    while it was at a case."""
 
-    def __init__(self, cases: Sequence[Case], request: Request, workers: Workers) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        request: Request,
+        workers: Workers,
+        peaks: dict[tuple[str, str], int] | None = None,
+    ) -> None:
         self._cases = {case.name: case for case in cases}
         self._request, self._workers = request, workers
         self._parcels: dict[str, bytes] = {}
         self._queues: dict[str, deque[_Task]] = {}
         self._running: dict[Future[Any], _Task] = {}
+        self._peaks = {} if peaks is None else peaks
 
     def run(self, plan: Sequence[Cell]) -> Iterator[tuple[Cell, list[Row]]]:
         """The rows of each cell, as they come."""
@@ -156,30 +164,34 @@ class Dispatcher:
     def _finish(self, future: Future[Any]) -> Iterator[tuple[Cell, list[Row]]]:
         task = self._running.pop(future)
         error = future.exception()
-        result = future.result() if error is None else self._failed(task, error)
+        if error is None:
+            done: tasks.Done[Any] = future.result()
+            key, result = (task.group.case, task.kind), done.results
+            self._peaks[key] = max(self._peaks.get(key, 0), done.peak)
+        else:
+            result = self._failed(task, error)
         self._workers.release(future)
-        if result is None:
-            return
         if task.kind == REFEREE:
-            for cell, found in zip(task.cells, result, strict=True):
+            for cell, found in zip(task.cells, result, strict=False):
                 task.group.answers.pop(cell, None)
                 yield cell, found
             return
-        task.group.answers.update(zip(task.cells, result, strict=True))
-        task.group.awaited -= len(task.cells)
-        if not task.group.awaited:
+        for cell, given in zip(task.cells, result, strict=False):
+            task.group.answers[cell] = given
+            task.group.awaited -= 1
+        if result and not task.group.awaited:
             self._push(_Task(REFEREE, task.group, task.group.cells))
 
-    def _failed(self, task: _Task, error: BaseException) -> list[Any] | None:
-        """What stands for the result of a task that has none; None where it is tried again."""
+    def _failed(self, task: _Task, error: BaseException) -> list[Any]:
+        """What stands for the results of a task that has none; nothing where it is tried again."""
         if len(task.cells) > 1:
             for cell in reversed(task.cells):
                 self._push(_Task(task.kind, task.group, [cell]))
-            return None
+            return []
         failure = self._workers.failure(error)
         if failure.status == Status.CRASH and task.tries == 1:
             self._push(_Task(task.kind, task.group, task.cells, tries=2))
-            return None
+            return []
         (cell,) = task.cells
         modes = self._request.modes_of(cell)
         if task.kind != REFEREE:

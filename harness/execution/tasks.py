@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from harness.answers import answer
 from harness.cases.case import Case
+from harness.execution.memory import forget_peak, peak
 from harness.judging import judged
 from harness.model import Answer, Row
 from harness.plan import Cell, Request
 from harness.workbench import Workbench
+
+T = TypeVar("T")
 
 #: Cases that a worker keeps unpacked.
 _KEPT = 4
@@ -38,16 +43,31 @@ def _workbench(parcel: bytes) -> Workbench:
     return Workbench([case], request)
 
 
-def answers(parcel: bytes, cells: Sequence[Cell]) -> list[bytes]:
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """What came of a task, one result for each of its cells, and the memory that it took.
+
+    peak: bytes that the worker held at its worst moment, libraries included.
+    """
+
+    results: list[T]
+    peak: int
+
+
+def answers(parcel: bytes, cells: Sequence[Cell]) -> Done[bytes]:
     """Run one method on some cells of a case."""
+    forget_peak()
     bench = _workbench(parcel)
-    return [pack_answer(answer(cell, bench)) for cell in cells]
+    found = [pack_answer(answer(cell, bench)) for cell in cells]
+    return Done(found, peak())
 
 
-def verdicts(parcel: bytes, work: Sequence[tuple[Cell, bytes | None]]) -> list[list[Row]]:
+def verdicts(parcel: bytes, work: Sequence[tuple[Cell, bytes | None]]) -> Done[list[Row]]:
     """Judge answers; a cell without one is answered here."""
+    forget_peak()
     bench = _workbench(parcel)
-    return [
+    found = [
         judged(cell, answer(cell, bench) if given is None else pickle.loads(given), bench)
         for cell, given in work
     ]
+    return Done(found, peak())

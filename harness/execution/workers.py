@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -53,6 +53,15 @@ class LocalWorkers:
             self._context.set_forkserver_preload(["harness.execution.tasks"])
         self._idle: dict[str, list[ProcessPool]] = {}
         self._busy: dict[Future[Any], tuple[str, ProcessPool]] = {}
+
+    def warm(self, names: Sequence[str]) -> None:
+        """Start the workers that take longest to be ready, as many as may work at a time, of the
+        backends named (none: of all). Names that are none are left to whoever checks them."""
+        wanted = {name.partition(":")[0] for name in names} or set(backends.names())
+        methods = [backends.backend_class(name) for name in backends.names() if name in wanted]
+        slow = [method for method in methods if method.module and method.installed()]
+        for method in sorted(slow, key=lambda method: -method.startup)[: self.jobs]:
+            self._idle.setdefault(method.name, []).append(self._start(method.name))
 
     def has(self, kind: str) -> bool:
         """Whether the framework is installed."""

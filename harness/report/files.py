@@ -7,7 +7,9 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -43,15 +45,17 @@ def write(
     versions: Mapping[str, str],
     descriptions: Mapping[str, Mapping[str, str]],
     options: Sequence[str] = (),
+    peaks: Mapping[tuple[str, str], int] | None = None,
 ) -> list[Path]:
     """Write both files and return their paths.
 
     `versions` are the lines of the environment table; `descriptions` gives `summary`, `formula`
     and `source` of each case; `options` are those that a row's reproducing command needs besides
-    what the row says. Raises UsageError if the folder cannot be written to.
+    what the row says; `peaks` gives the most bytes that a worker held, by case and worker. Raises
+    UsageError if the folder cannot be written to.
     """
     table = tables.frame(rows)
-    text = markdown(rows, table, command, versions, descriptions, options)
+    text = markdown(rows, table, command, versions, descriptions, options, peaks or {})
     return write_texts(folder, {CSV: csv_text(table), MARKDOWN: text})
 
 
@@ -68,8 +72,11 @@ def write_texts(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 
 def csv_text(table: pd.DataFrame) -> str:
     """The rows as CSV. A float is the shortest text that gives it back, NaN an empty field."""
-    texts = table.select_dtypes(exclude="number").columns
+    text = str(table.to_csv(index=False, lineterminator="\n"))
+    if "\r" not in text:
+        return text
     # The csv module quotes a field for a line feed, but not for a bare carriage return.
+    texts = table.select_dtypes(exclude="number").columns
     plain = {name: table[name].str.replace(_RETURN, "\n", regex=True) for name in texts}
     return str(table.assign(**plain).to_csv(index=False, lineterminator="\n"))
 
@@ -81,6 +88,7 @@ def markdown(
     versions: Mapping[str, str],
     descriptions: Mapping[str, Mapping[str, str]],
     options: Sequence[str] = (),
+    peaks: Mapping[tuple[str, str], int] = MappingProxyType({}),
 ) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(table).items())
@@ -118,6 +126,12 @@ def markdown(
         if about.get("source"):
             parts.append(f"Source: {escape(about['source'])}")
         parts.append(_table(tables.details(group)))
+    if peaks:
+        parts += [
+            "## Memory",
+            "The most that each worker held while it was at a case, in MiB, libraries included.",
+            _table(tables.memory(peaks)),
+        ]
     parts += [
         "## Environment",
         _lines(("what", "version"), versions.items()),
@@ -162,13 +176,24 @@ def _fence(text: str, language: str = "") -> str:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    return _lines([str(name) for name in frame.columns], frame.itertuples(index=False))
+    # No number needs escaping, and most texts come again and again.
+    known = cache(escape)
+    columns = [
+        map(str if column.dtype.kind in "fi" else lambda cell: known(str(cell)), column)
+        for _, column in frame.items()
+    ]
+    return _joined([str(name) for name in frame.columns], zip(*columns, strict=True))
 
 
 def _lines(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table. Plain joins: DataFrame.to_markdown is 25 times slower."""
+    """A Markdown table of cells that are still to be escaped."""
+    return _joined(header, ([escape(str(cell)) for cell in row] for row in rows))
+
+
+def _joined(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table by plain joins: see `benchmarks/tables.py`."""
     lines = ["| " + " | ".join(map(escape, header)) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(escape(str(cell)) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)
 
 

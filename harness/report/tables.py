@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 
 import pandas as pd
@@ -73,6 +73,15 @@ def certificates(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def memory(peaks: Mapping[tuple[str, str], int]) -> pd.DataFrame:
+    """Case by worker: the most memory that the worker held, in MiB."""
+    workers = dict.fromkeys(worker for _, worker in peaks)
+    lines = {case: dict.fromkeys(workers, "") for case, _ in peaks}
+    for (case, worker), size in peaks.items():
+        lines[case][worker] = f"{size / 2**20:.0f}"
+    return pd.DataFrame([{"case": case, **line} for case, line in lines.items()])
+
+
 def failures(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that are not good."""
     return table[~table["status"].isin(GOOD)]
@@ -117,6 +126,7 @@ __all__ = [
     "details",
     "failures",
     "frame",
+    "memory",
     "summaries",
     "summary",
 ]

@@ -63,12 +63,18 @@ def progress(
             yield unit, item
 
 
-def summary(rows: Sequence[Row], options: Sequence[str] = (), report: str = "") -> None:
+def summary(
+    rows: Sequence[Row],
+    options: Sequence[str] = (),
+    report: str = "",
+    peaks: Mapping[tuple[str, str], int] | None = None,
+) -> None:
     """Print the matrix of cases by backends, every row that is not good (the first 20 in full),
     what is not installed, and the counts.
 
     `options` are those that a row's reproducing command needs besides what the row says; `report`
-    is the file that has everything.
+    is the file that has everything; `peaks` gives the most bytes that a worker held, by case and
+    worker.
     """
     console = Console(highlight=False)
     width = console.width if console.is_terminal else 80
@@ -84,6 +90,12 @@ def summary(rows: Sequence[Row], options: Sequence[str] = (), report: str = "") 
     _failures(console, gather(rows), options, report)
     for backend, detail in _missing(rows).items():
         _say(console, Text(f"{backend} is {detail}"))
+    if peaks:
+        most: dict[str, int] = {}
+        for (_, worker), size in peaks.items():
+            most[worker] = max(most.get(worker, 0), size)
+        held = ", ".join(f"{worker} {size / 2**20:.0f} MiB" for worker, size in most.items())
+        _say(console, Text(f"most memory: {held}"))
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(frame).items())
     where = f"; see {report}" if report else ""
     _say(console, Text(f"{len(rows)} comparisons: {total}{where}"))

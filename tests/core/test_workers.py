@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -9,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders import write_case
@@ -16,6 +18,7 @@ from builders import write_case
 from harness.cases.case import Case
 from harness.engine import Engine
 from harness.execution.dispatch import Dispatcher
+from harness.execution.memory import forget_peak, peak
 from harness.execution.workers import REFEREE, LocalWorkers
 from harness.model import Failure, Row, Status
 from harness.plan import Cell, Request, cells
@@ -187,3 +190,24 @@ def test_sizes_and_limits_of_the_command_line(harness: Run, tmp_path: Path) -> N
     said = harness(*own, "--memory-limit", "lots")
     assert said.status == 2 and "`lots` is no size" in said.err
     assert harness(*own, "--timeout", "0").status == 2
+
+
+def test_the_memory_of_a_task_is_that_of_its_worst_moment() -> None:
+    forget_peak()
+    before = peak()
+    assert np.ones(2**25).sum() == 2**25  # 256 MiB, and gone again
+    assert 200 * 2**20 < peak() - before < 400 * 2**20
+    forget_peak()
+    assert peak() - before < 200 * 2**20
+
+
+def test_a_run_tells_what_each_worker_held(harness: Run, tmp_path: Path) -> None:
+    for name, number in (("small", 10), ("large", 3_000_000)):
+        python = "def forward(xp, x):\n    y = xp.sum(x)\n    return y\n"
+        yaml = f"inputs:\n  x: {{shape: [{number}], differentiable: false}}\n"
+        write_case(tmp_path / "own", python, yaml, name)
+    said = harness("run", "--cases", "own", "--backend", "numeric", "--jobs", "1", "--draws", "1")
+    assert "most memory: referee" in said.out
+    text = (tmp_path / "reports" / "report.md").read_text()
+    found = dict(re.findall(r"^\| (small|large) \| (\d+) \|$", text, re.MULTILINE))
+    assert int(found["large"]) > int(found["small"]) + 20
