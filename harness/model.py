@@ -19,6 +19,7 @@ Mode = TaskMode | Literal["train"]
 #: The modes of a run that names none: reverse mode is what people write by hand.
 MODES: tuple[Mode, ...] = ("value", "vjp", "train")
 ALL_MODES: tuple[Mode, ...] = (*MODES, "jvp", "hvp")
+DIRECTIONAL: tuple[Mode, ...] = ("jvp", "hvp")
 
 
 class Status:

@@ -10,7 +10,7 @@ from harness.cases.case import Case
 from harness.cases.sampling import check_points
 from harness.dtypes import DTYPES
 from harness.errors import CaseError, UsageError, did_you_mean
-from harness.model import MODES
+from harness.model import DIRECTIONAL, MODES, Mode
 
 
 @dataclass(frozen=True)
