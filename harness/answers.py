@@ -15,7 +15,6 @@ from harness.model import Answer, Array, Failure, Gradients, Mode, Sample, Statu
 from harness.plan import Cell
 from harness.workbench import Workbench
 
-
 #: The order in which a method is asked, the value after the VJP that brings it along.
 _ORDER: tuple[Mode, ...] = ("train", "vjp", "value", "jvp", "hvp")
 

@@ -48,6 +48,7 @@ def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
         seed=options.seed,
         draws=options.draws,
         step=options.step,
+        numeric=options.numeric,
         intermediates=options.intermediates,
         **({"modes": cli.split(options.mode)} if options.mode else {}),
     )
@@ -139,6 +140,8 @@ def _common(options: argparse.Namespace) -> list[str]:
         words += ["--seed", str(options.seed)]
     if options.step is not None:
         words += ["--step", repr(options.step)]
+    if options.numeric != "auto":
+        words += ["--numeric", options.numeric]
     return words + (["--intermediates"] if options.intermediates else [])
 
 
