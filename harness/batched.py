@@ -165,6 +165,10 @@ def _reduction(name: str, function: Callable[..., Any], kept: bool) -> Callable[
         _analytic(name, kept, x)
         if options.get("dtype") is not None:
             _refuse(name)
+        if name in ("sum", "mean") and axis is None and not options and x.change is not None:
+            whole = function(x.common)
+            if np.isfinite(whole):
+                return Batched(whole + x.change / (x.size if name == "mean" else 1))
         every = tuple(range(1, x.ndim + 1))
         axes = every if axis is None else _axes(name, x.ndim, axis)
         return Batched(np.asarray(function(x.stacked, axis=axes, **options)))

@@ -21,12 +21,12 @@ import numpy as np
 
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.stencils import SCHEMES, Line, Rule, Scheme
+from harness.stencils import POOR, SCHEMES, Line, Rule, Scheme
 
 #: The domain of an argument that has none.
 EVERYWHERE = (-math.inf, math.inf)
-#: What `auto` asks of an estimate before it is content without trying the next scheme: 3e-10.
-STRICT = 0.6
+#: An error estimate of so many times the rounding in it is not worth a smaller step.
+ROUNDED = 4.0
 #: Runs that tell what rounding the arguments does to a function.
 SHAKES = 2
 
@@ -49,30 +49,32 @@ class Plan:
         """What to try in turn. `scales` are magnitudes of the argument, the likeliest first; the
         function is good to eps**quality. Raises Unsupported for a complex step that is asked for
         by name where the function takes no complex numbers, that is not `analytic`."""
-        auto = self.numeric == "auto"
+        auto, poor = self.numeric == "auto", eps ** (POOR * quality)
         if self.numeric == "complex" and not analytic:
             raise Unsupported("a complex step is taken along axes only")
         last = SCHEMES["central" if auto else self.numeric]
         if self.step is not None:
             steps = np.full_like(scales[0], self.step)
-            yield Attempt(last, eps ** (last.good * quality), steps, False)
+            yield Attempt(last, eps ** (last.good * quality), poor, steps, False)
             return
         for name in ("complex", "fourth") if auto else ():
             if analytic or name != "complex":
                 scheme = SCHEMES[name]
                 steps = _steps(scales[0], scheme.root, eps, quality)
-                yield Attempt(scheme, eps ** (STRICT * quality), steps, False)
+                yield Attempt(scheme, eps ** (scheme.good * quality), poor, steps, False)
         for number, scale in enumerate(scales):
             steps = _steps(scale, last.root, eps, quality)
-            yield Attempt(last, eps ** (last.good * quality), steps, number > 0)
+            yield Attempt(last, eps ** (last.good * quality), poor, steps, number > 0)
 
 
 class Attempt(NamedTuple):
     """A scheme with its steps, one per lane. Nothing else is tried after a relative error estimate
-    of `good`, or a zero if the step is `sharp`, that is large enough to tell."""
+    of `good`, one that is not `poor` and mostly rounding, or a zero if the step is `sharp`, that is
+    large enough to tell."""
 
     scheme: Scheme
     good: float
+    poor: float
     steps: Array
     sharp: bool
 
@@ -144,13 +146,13 @@ def derivative(
     found = Found.none(shape)
     done = np.zeros(len(center), bool)
     numbers = {id(scheme): index for index, scheme in enumerate(SCHEMES.values())}
-    for scheme, good, steps, large in attempts:
+    for scheme, good, poor, steps, large in attempts:
         for rule, lanes, sign in _fitting(scheme, center, steps, domain, done):
             lanes = lanes[~done[lanes]]
             if not lanes.size:
                 continue
             try:
-                best, error = rule.apply(line, middle, lanes, sign * steps[lanes])
+                best, error, noise = rule.apply(line, middle, lanes, sign * steps[lanes])
             except Unsupported as problem:
                 if named:
                     raise
@@ -158,7 +160,8 @@ def derivative(
                 break
             found.take(lanes, best, error, steps[lanes], numbers[id(scheme)])
             zero = (found.best[lanes] == 0) & (sharp[lanes, None] | large)
-            small = found.error[lanes] <= good * np.abs(found.best[lanes])
+            size, doubt = np.abs(found.best[lanes]), found.error[lanes]
+            small = doubt <= np.where(doubt <= ROUNDED * noise, poor, good) * size
             done[lanes] = np.all(zero | small, axis=1)
         if np.all(done):
             break

@@ -27,6 +27,15 @@ _OTHERS = """
     """
 
 
+#: Elements of all lanes together beyond which they are not written out: 1 MiB, since what fits the
+#: cache is three times as fast.
+MOST = 2**17
+
+
+class Wide(Unsupported):
+    """Too many lanes to be written out."""
+
+
 class _Missing(Unsupported, AttributeError):
     """What an array lacks. An AttributeError too, so that `hasattr` says no."""
 
@@ -62,11 +71,22 @@ class Batched:
         if self._stacked is None:
             assert self.common is not None
             assert self.own is not None
+            if self.own.size * self.common.size > MOST:
+                raise Wide(f"{self.own.size} lanes of {self.common.size} elements")
             found = np.empty((self.own.size, self.common.size), self.own.dtype)
             found[:] = self.common.reshape(-1)
             found[np.arange(self.own.size), self.spots] = self.own
             self._stacked = found.reshape(self.own.size, *self.common.shape)
         return self._stacked
+
+    @property
+    def change(self) -> Array | None:
+        """What the one element of each lane adds to the sum over `common`; None where lanes differ
+        in more than one."""
+        if self.common is None or self.own is None:
+            return None
+        found: Array = self.own - self.common.reshape(-1)[self.spots]
+        return found
 
     @property
     def _any(self) -> Array:

@@ -16,13 +16,13 @@ import numpy as np
 from harness import trees
 from harness.batched import xp as batched_xp
 from harness.errors import Unsupported
-from harness.lanes import Batched
+from harness.lanes import MOST, Batched, Wide
 from harness.model import Array, Sample
 from harness.staging import Program
 from harness.stencils import ROUNDING, Line
 
-#: Elements of the largest array in one batch, 1 MiB: what fits the cache is three times as fast.
-BLOCK = 2**17
+#: Lanes in one call, as long as they need not be written out.
+LANES = 2**14
 #: Evaluations by themselves in each call, and lanes of the fewest that are worth a batch.
 PROBES, FEWEST = 2, 4
 
@@ -46,7 +46,7 @@ class Perturbed:
         shapes = [each.shape for each in (*self.variables, *sample.cotangents)]
         shapes += sample.intermediates.values()
         largest = max(int(np.prod(shape)) for shape in shapes)
-        self._block = BLOCK // max(largest, 1)
+        self._block, self._narrow = LANES, min(MOST // max(largest, 1), LANES)
         self._rng = np.random.default_rng(0)
 
     def contracted(self, variables: Sequence[Any], xp: Any = None) -> tuple[Any, Any]:
@@ -100,7 +100,7 @@ class Perturbed:
         """Places, contractions and magnitudes, with the numbers `own` at the flat indices `lanes`,
         one at a time."""
         places = own.astype(np.float64)
-        if self.batches and self._block >= FEWEST and len(lanes) >= FEWEST:
+        if self.batches and self._narrow >= FEWEST and len(lanes) >= FEWEST:
             try:
                 values, magnitudes = self._batched(position, lanes, own)
             except Exception:  # what the case does with what is not quite an array
@@ -129,11 +129,18 @@ class Perturbed:
         values = np.empty(len(lanes), own.dtype if own.dtype.kind == "c" else np.float64)
         magnitudes = np.empty_like(values)
         variables: list[Any] = list(self.variables)
-        size = max(self._block, 1)
-        for start in range(0, len(lanes), size):
-            block = slice(start, start + size)
+        start = 0
+        while start < len(lanes):
+            block = slice(start, start + self._block)
             variables[position] = Batched.moved(self.variables[position], lanes[block], own[block])
-            values[block], magnitudes[block] = self.contracted(variables, batched_xp)
+            try:
+                values[block], magnitudes[block] = self.contracted(variables, batched_xp)
+            except Wide:
+                if self._block == self._narrow:
+                    raise
+                self._block = max(self._narrow, 1)
+            else:
+                start = block.stop
         return values, magnitudes
 
     def _confirmed(

@@ -328,10 +328,10 @@ def _narrowed(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
 
 
 def _typical(values: Array) -> float:
-    """A magnitude for an element that is zero: that of its neighbours, or 1."""
-    finite = np.abs(values[np.isfinite(values)]) if values.size else np.zeros(1)
-    largest = float(finite.max()) if finite.size else 0.0
-    return largest * 1e-3 if largest > 0 else 1.0
+    """A magnitude for an element that is smaller: that of its neighbours, or 1. Where it needs a
+    smaller step, its error estimate says so, and it gets one."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    return float(np.median(sizes)) if sizes.size else 1.0
 
 
 def _chosen(sample: Sample, name: str, size: int, full: int) -> Array:
