@@ -194,14 +194,16 @@ def along(
     eps: float,
     quality: float = 1.0,
     analytic: bool = True,
+    slip: Array | None = None,
 ) -> Found:
     """The derivative of `function` at `variables` along `tangents`, in one lane.
 
     `function` gives a 1-d array of values and bounds of their rounding errors, which are good to
-    eps**quality; of complex variables where it is `analytic`.
+    eps**quality; of complex variables where it is `analytic`. `slip` is what rounding the arguments
+    does, where that is known.
     """
     here, _ = function(list(variables))
-    slip = _slip(function, variables, here, eps)
+    shaken = slip_of(function, variables, here, eps) if slip is None else slip
 
     def line(_lanes: Array, offsets: Array) -> tuple[Array, Array, Array]:
         values, errors = [], []
@@ -212,7 +214,7 @@ def along(
             ]
             value, error = function(moved)
             values.append(value)
-            errors.append(error + slip)
+            errors.append(error + shaken)
         return offsets[:, None], np.array(values), np.array(errors)
 
     inside = [_room(*each) for each in zip(variables, tangents, domains, strict=True)]
@@ -240,22 +242,21 @@ def _moved(x: Array, t: complex, v: Array, domain: tuple[float, float]) -> Array
     return np.clip(np.asarray(x + t * v, x.dtype), *domain)
 
 
-def _slip(
+def slip_of(
     function: Callable[[list[Array]], tuple[Array, Array]],
     variables: Sequence[Array],
     here: Array,
     eps: float,
 ) -> Array:
     """What rounding each element of `x + t v` does: what a unit in the last place of the arguments
-    does, in random directions."""
+    does, in random directions. The values `here` are those of the arguments themselves."""
     rng = np.random.default_rng(here.size)
     slip = np.zeros(here.shape)
     for _ in range(SHAKES):
-        signs = [rng.choice([-1.0, 1.0], x.shape) for x in variables]
-        shaken = [
-            np.asarray(x * (1 + eps * sign), x.dtype)
-            for x, sign in zip(variables, signs, strict=True)
-        ]
+        shaken = []
+        for x in variables:
+            factors = 1 + eps * (2.0 * rng.integers(0, 2, x.shape, dtype=np.int8) - 1)
+            shaken.append(np.asarray(x * factors, x.dtype))
         slip = np.fmax(slip, np.abs(function(shaken)[0] - here))
     return np.where(np.isfinite(slip), slip, 0.0)
 

@@ -51,6 +51,11 @@ class Slopes:
         found += 2.0**-10
         return found
 
+    def same_directions(self, other: Slopes) -> bool:
+        """Whether direction i of both is the same, for every i."""
+        mine, others = ((each.seed, each.name, each.shape) for each in (self, other))
+        return mine == others
+
     def known(self) -> list[int]:
         """The directions along which something is known."""
         return np.flatnonzero(np.isfinite(self.midpoints) & np.isfinite(self.radii)).tolist()

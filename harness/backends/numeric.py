@@ -20,7 +20,7 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import VJP, Backend
-from harness.differences import EVERYWHERE, Found, Plan, along, derivative, joined
+from harness.differences import EVERYWHERE, Found, Plan, along, derivative, joined, slip_of
 from harness.directions import Slopes
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
@@ -184,6 +184,7 @@ class NumericBackend(Backend):
             return np.array([value]), np.array([ROUNDING * perturbed.eps * magnitude])
 
         domain = sample.domains.get(found.name, EVERYWHERE)
+        slip = slip_of(function, [variable], function([variable])[0], perturbed.eps)
         for index in range(DIRECTIONS):
             one = along(
                 function,
@@ -193,6 +194,7 @@ class NumericBackend(Backend):
                 plan,
                 perturbed.eps,
                 analytic=False,
+                slip=slip,
             )
             found.midpoints[index], found.radii[index] = one.best[0, 0], one.error[0, 0]
         return found
