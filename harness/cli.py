@@ -126,6 +126,13 @@ def _run(command: argparse.ArgumentParser) -> None:
     _several(command, "--size", "SIZE", "named sizes (default: default)")
     _numbers(command)
     command.add_argument(
+        "--numeric",
+        choices=("auto", "central", "fourth", "richardson", "complex"),
+        default="auto",
+        help="the scheme of the numeric method (default: the first that gives a good number of "
+        "complex step, fourth order and central differences)",
+    )
+    command.add_argument(
         "--draws", type=_natural, default=3, metavar="N", help="random points (default 3)"
     )
     command.add_argument(

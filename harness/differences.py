@@ -1,123 +1,188 @@
-"""A difference quotient, and how far it may be off.
+"""A derivative from values alone, and how far it may be off.
 
-A quotient is only worth something together with its error, so each comes with one: the truncation
-error from a second quotient with a larger step, a kink from the second difference, the rounding
-error from that of the function. The step balances truncation and rounding, eps**(1/3) times the
-magnitude of the argument (Press et al., Numerical Recipes, section 5.7); where that turns out poor,
-steps for other magnitudes are tried and the quotient with the smallest error estimate is kept. No
-evaluation leaves a declared domain: at its edge the quotient is one-sided, of the same order.
+A number is only worth something together with its error; `harness.stencils` has the schemes and
+their estimates. Here is what they leave open: the step, which balances truncation and rounding for
+an argument of a certain magnitude (Press et al., Numerical Recipes, section 5.7). Where that turns
+out poor, other schemes and steps for other magnitudes are tried and what has the smallest estimate
+is kept. No evaluation leaves a declared domain: at its edge the quotient is one-sided.
 
-The function has one argument, along an axis or along any other line; its values are numbers or
-arrays of them.
+The function has one argument, along an axis or along any other line. There may be many lanes of it,
+one for each axis, and its values may be arrays.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from harness.errors import Unsupported
 from harness.model import Array
-
-#: The function on its line: offset -> the place that the offset really led to, the values there,
-#: and bounds of their rounding errors.
-Line: TypeAlias = Callable[[float], tuple[float, Any, Any]]
+from harness.stencils import POOR, SCHEMES, Line, Rule, Scheme
 
 #: The domain of an argument that has none.
 EVERYWHERE = (-math.inf, math.inf)
-#: Rounding error of one evaluation of a function, in units of eps times its magnitude.
-ROUNDING = 16.0
-#: The second step, in units of the first. Not a power of two: a function with such a period (a
-#: quantizer, say) would look constant to both.
-COARSE = 1.75
-#: A quotient whose relative error estimate exceeds eps to this power is tried with other steps:
-#: 5e-7 in float64, 2e-3 in float32, some thousand times what a well chosen step leaves.
-POOR = 0.4
+#: An error estimate of so many times the rounding in it is not worth a smaller step.
+ROUNDED = 4.0
 #: Runs that tell what rounding the arguments does to a function.
 SHAKES = 2
 
 
-def steps(scales: Iterable[float], root: float) -> Iterator[float]:
-    """Steps to try in turn: `root` times each scale, as powers of two, so that `x + h` is mostly
-    exact."""
-    for scale in dict.fromkeys(scales):
-        yield 2.0 ** round(math.log2(max(root * scale, float(np.finfo(np.float64).tiny))))
+@dataclass(frozen=True)
+class Plan:
+    """Which schemes to try, and with which steps.
+
+    numeric: `central`, `fourth`, `richardson`, `complex` or `auto`: the complex step, where it
+             cannot be the fourth order, and where that is poor central differences.
+    step:    a fixed step, None to choose it. `auto` then means central differences.
+    """
+
+    numeric: str = "auto"
+    step: float | None = None
+
+    def attempts(
+        self, scales: Sequence[Array], eps: float, quality: float = 1.0, analytic: bool = True
+    ) -> Iterator[Attempt]:
+        """What to try in turn. `scales` are magnitudes of the argument, the likeliest first; the
+        function is good to eps**quality. Raises Unsupported for a complex step that is asked for
+        by name where the function takes no complex numbers, that is not `analytic`."""
+        auto, poor = self.numeric == "auto", eps ** (POOR * quality)
+        if self.numeric == "complex" and not analytic:
+            raise Unsupported("a complex step is taken along axes only")
+        last = SCHEMES["central" if auto else self.numeric]
+        if self.step is not None:
+            steps = np.full_like(scales[0], self.step)
+            yield Attempt(last, eps ** (last.good * quality), poor, steps, False)
+            return
+        for name in ("complex", "fourth") if auto else ():
+            if analytic or name != "complex":
+                scheme = SCHEMES[name]
+                steps = _steps(scales[0], scheme.root, eps, quality)
+                yield Attempt(scheme, eps ** (scheme.good * quality), poor, steps, False)
+        for number, scale in enumerate(scales):
+            steps = _steps(scale, last.root, eps, quality)
+            yield Attempt(last, eps ** (last.good * quality), poor, steps, number > 0)
 
 
-def quotient(
+class Attempt(NamedTuple):
+    """A scheme with its steps, one per lane. Nothing else is tried after a relative error estimate
+    of `good`, one that is not `poor` and mostly rounding, or a zero if the step is `sharp`, that is
+    large enough to tell."""
+
+    scheme: Scheme
+    good: float
+    poor: float
+    steps: Array
+    sharp: bool
+
+
+def _steps(scales: Array, root: float, eps: float, quality: float) -> Array:
+    """Powers of two, so that `x + h` is mostly exact."""
+    tiny = float(np.finfo(np.float64).tiny)
+    found: Array = 2.0 ** np.rint(np.log2(np.maximum(eps ** (root * quality) * scales, tiny)))
+    return found
+
+
+@dataclass
+class Found:
+    """Derivatives and their error estimates, of shape (lanes, m), NaN and infinity where no step
+    stays inside; which schemes they come from, and why one of them could not be used."""
+
+    best: Array
+    error: Array
+    scheme: Array
+    step: Array
+    refused: str = ""
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Found:
+        """Nothing yet."""
+        whole = np.full(shape, np.inf)
+        return cls(np.full(shape, np.nan), whole, np.full(shape, -1), whole.copy())
+
+    def take(self, lanes: Array, best: Array, error: Array, step: Array, scheme: int) -> None:
+        """Take over what is better: it has the smaller estimate. Of two that contradict each other,
+        the longer step has skipped something, be its estimate as small as chance made it."""
+        old, doubt = self.best[lanes], self.error[lanes]
+        # An infinite error estimate beside a finite number would let anything agree with it.
+        known = np.isfinite(best) & np.isfinite(error)
+        step = np.broadcast_to(step[:, None], best.shape)
+        contradiction = np.abs(best - old) > error + doubt
+        closer = np.where(contradiction, step < self.step[lanes], ~(error >= doubt))
+        better = known & closer
+        self.best[lanes] = np.where(better, best, old)
+        self.error[lanes] = np.where(better, error, doubt)
+        self.step[lanes] = np.where(better, step, self.step[lanes])
+        self.scheme[lanes] = np.where(better, scheme, self.scheme[lanes])
+
+    def titles(self) -> list[str]:
+        """The schemes in words, the most frequent first."""
+        titles = [scheme.title for scheme in SCHEMES.values()]
+        counts = np.bincount(self.scheme[self.scheme >= 0].ravel(), minlength=len(titles))
+        order = np.argsort(-counts, kind="stable")
+        return [titles[index] for index in order if counts[index]]
+
+
+def derivative(
     line: Line,
-    middle: Any,
-    tried: Iterable[float],
+    middle: Array,
+    attempts: Iterable[Attempt],
     *,
-    center: float,
-    domain: tuple[float, float],
-    eps: float,
-    sharp: bool,
-) -> tuple[Any, Any]:
-    """The derivative at `center`, an element of the interval `domain`, and its error estimate:
-    NaN and infinity where no step stays inside.
+    center: Array,
+    domain: tuple[Array | float, Array | float],
+    sharp: Array,
+    named: bool = False,
+) -> Found:
+    """The derivative at `center`, of shape (lanes,), inside the interval `domain`.
 
-    `middle` is the value at the center, `tried` are the steps in turn. Where the first quotient is
-    zero, so is the derivative if the step was large enough to tell, that is `sharp`:
-    exp(1e-12 + 6e-18) is 1 too.
+    `middle` are the values at the centers. Where a quotient is zero, so is the derivative if the
+    step was large enough to tell, that is `sharp` (lanes,): exp(1e-12 + 6e-18) is 1 too. A scheme
+    that raises Unsupported is passed over, unless it is `named`.
     """
-    best, error = np.full(np.shape(middle), np.nan), np.full(np.shape(middle), np.inf)
-    for step in tried:
-        for direction in _stencils(center, step, domain):
-            found, uncertain = _difference(line, middle, step, direction)
-            # An infinite error estimate beside a finite number would let anything agree with it.
-            known = np.isfinite(found) & np.isfinite(uncertain)
-            better = known & ~(uncertain >= error)
-            best, error = np.where(better, found, best), np.where(better, uncertain, error)
-            if np.all(((best == 0) & sharp) | (error <= eps**POOR * np.abs(best))):
-                return best, error
-        sharp = True
-    return best, error
+    shape = (len(center), middle.shape[-1])
+    found = Found.none(shape)
+    done = np.zeros(len(center), bool)
+    numbers = {id(scheme): index for index, scheme in enumerate(SCHEMES.values())}
+    for scheme, good, poor, steps, large in attempts:
+        for rule, lanes, sign in _fitting(scheme, center, steps, domain, done):
+            lanes = lanes[~done[lanes]]
+            if not lanes.size:
+                continue
+            try:
+                best, error, noise = rule.apply(line, middle, lanes, sign * steps[lanes])
+            except Unsupported as problem:
+                if named:
+                    raise
+                found.refused = str(problem)
+                break
+            found.take(lanes, best, error, steps[lanes], numbers[id(scheme)])
+            zero = (found.best[lanes] == 0) & (sharp[lanes, None] | large)
+            size, doubt = np.abs(found.best[lanes]), found.error[lanes]
+            small = doubt <= np.where(doubt <= ROUNDED * noise, poor, good) * size
+            done[lanes] = np.all(zero | small, axis=1)
+        if np.all(done):
+            break
+    return found
 
 
-def _stencils(center: float, step: float, domain: tuple[float, float]) -> list[int]:
-    """0 for a central quotient, +1 or -1 for a one-sided one: what stays inside the domain."""
+def _fitting(
+    scheme: Scheme,
+    center: Array,
+    steps: Array,
+    domain: tuple[Array | float, Array | float],
+    done: Array,
+) -> Iterator[tuple[Rule, Array, int]]:
+    """The rules that stay inside the domain, with the lanes in which they do."""
     low, high = domain
-    if low <= center - 2 * step and center + 2 * step <= high:
-        return [0]
-    sides = []
-    if center + 4 * step <= high:
-        sides.append(1)
-    if low <= center - 4 * step:
-        sides.append(-1)
-    return sides
-
-
-def _difference(line: Line, middle: Any, step: float, direction: int) -> tuple[Any, Any]:
-    """Quotient with `step`, and its error from the one with a larger step.
-
-    `middle` is the function at the center. Exactly at relu's kink both central quotients are 0.5,
-    as if that were certain. The second difference over the step tells: it halves with the step
-    where the function is smooth, and stays, being the jump of the derivative, where it is not.
-    """
-    jump: Any = 0.0
-    if direction == 0:
-        (x1, f1, e1), (x0, f0, e0) = line(step), line(-step)
-        (x3, f3, _), (x2, f2, _) = line(COARSE * step), line(-COARSE * step)
-        if x1 == x0:  # the step is below the spacing of the floats here
-            return np.nan, np.inf
-        fine, coarse = (f1 - f0) / (x1 - x0), (f3 - f2) / (x3 - x2)
-        rounding = (e1 + e0) / (x1 - x0)
-        second = 2 * (f1 - 2 * middle + f0) / (x1 - x0)
-        jump = 2 * second - 2 * (f3 - 2 * middle + f2) / (x3 - x2)
-    else:
-        side = direction * step
-        (x0, f0, e0), (x1, f1, e1) = line(0.0), line(side)
-        (x2, f2, _), (x4, f4, _) = line(2 * side), line(4 * side)
-        if x2 == x0:
-            return np.nan, np.inf
-        fine = (-3 * f0 + 4 * f1 - f2) / (x2 - x0)
-        coarse = (-3 * f0 + 4 * f2 - f4) / (x4 - x0)
-        rounding = 4 * (e1 + e0) / abs(x2 - x0)
-    # The factor 5 covers functions for which two steps are not yet enough for asymptotics.
-    return fine, 5 * np.abs(fine - coarse) + np.abs(jump) / 2 + rounding
+    reach = scheme.rule.reach * steps
+    inside = (low <= center - reach) & (center + reach <= high)
+    yield scheme.rule, np.flatnonzero(inside & ~done), 1
+    reach = scheme.edge.reach * steps
+    yield scheme.edge, np.flatnonzero(~inside & ~done & (center + reach <= high)), 1
+    yield scheme.edge, np.flatnonzero(~inside & ~done & (low <= center - reach)), -1
 
 
 def along(
@@ -125,59 +190,97 @@ def along(
     variables: Sequence[Array],
     tangents: Sequence[Array],
     domains: Sequence[tuple[float, float]],
-    tried: Callable[[Sequence[float]], Iterable[float]],
+    plan: Plan,
     eps: float,
-) -> tuple[Array, Array]:
-    """The derivative of `function` at `variables` along `tangents`, with its error estimate.
+    quality: float = 1.0,
+    analytic: bool = True,
+    slip: Array | None = None,
+) -> Found:
+    """The derivative of `function` at `variables` along `tangents`, in one lane.
 
-    `function` gives a 1-d array of values and bounds of their rounding errors; `tried` makes the
-    steps to try out of the scales that the variables have.
+    `function` gives a 1-d array of values and bounds of their rounding errors, which are good to
+    eps**quality; of complex variables where it is `analytic`. `slip` is what rounding the arguments
+    does, where that is known.
     """
     here, _ = function(list(variables))
-    # Each element of `x + t v` is rounded. What that does is what a unit in the last place of the
-    # arguments does, in random directions.
-    rng = np.random.default_rng(here.size)
-    slip = np.zeros(here.shape)
-    for _ in range(SHAKES):
-        signs = [rng.choice([-1.0, 1.0], x.shape) for x in variables]
-        shaken = [
-            np.asarray(x * (1 + eps * sign), x.dtype)
-            for x, sign in zip(variables, signs, strict=True)
-        ]
-        slip = np.fmax(slip, np.abs(function(shaken)[0] - here))
-    slip = np.where(np.isfinite(slip), slip, 0.0)
+    shaken = slip_of(function, variables, here, eps) if slip is None else slip
 
-    def line(t: float) -> tuple[float, Array, Array]:
-        moved = [
-            np.clip(np.asarray(x + t * v, x.dtype), *domain)  # rounding may lead out of it
-            for x, v, domain in zip(variables, tangents, domains, strict=True)
-        ]
-        values, errors = function(moved)
-        return t, values, errors + slip
+    def line(_lanes: Array, offsets: Array) -> tuple[Array, Array, Array]:
+        values, errors = [], []
+        for t in offsets:
+            moved = [
+                _moved(x, t, v, domain)
+                for x, v, domain in zip(variables, tangents, domains, strict=True)
+            ]
+            value, error = function(moved)
+            values.append(value)
+            errors.append(error + shaken)
+        return offsets[:, None], np.array(values), np.array(errors)
 
     inside = [_room(*each) for each in zip(variables, tangents, domains, strict=True)]
-    size, speed = (np.abs(joined(each)) for each in (variables, tangents))
-    telling = np.isfinite(size) & (size > 0) & (speed > 0)
-    size, speed = size[telling], speed[telling]
-    largest = float(np.max(size) / np.max(speed)) if telling.any() else 1.0
-    smallest = float(np.min(size / speed, initial=largest))
-    return quotient(
+    largest, smallest = _scales(variables, tangents)
+    scales = dict.fromkeys((largest, 1.0, smallest, largest / 64, largest / 4096))
+    return derivative(
         line,
-        here,
-        tried((largest, 1.0, smallest, largest / 64, largest / 4096)),
-        center=0.0,
+        here[None],
+        plan.attempts([np.array([each]) for each in scales], eps, quality, analytic),
+        center=np.zeros(1),
         domain=(
             max((low for low, _ in inside), default=-math.inf),
             min((high for _, high in inside), default=math.inf),
         ),
-        eps=eps,
-        sharp=largest >= 1,
+        sharp=np.array([largest >= 1]),
+        named=plan.numeric != "auto",
     )
+
+
+def _moved(x: Array, t: complex, v: Array, domain: tuple[float, float]) -> Array:
+    """`x + t v`, clipped, since rounding may lead out of the domain."""
+    if isinstance(t, complex):
+        found: Array = np.clip(x + t.real * v, *domain) + 1j * (t.imag * v)
+        return found
+    return np.clip(np.asarray(x + t * v, x.dtype), *domain)
+
+
+def slip_of(
+    function: Callable[[list[Array]], tuple[Array, Array]],
+    variables: Sequence[Array],
+    here: Array,
+    eps: float,
+) -> Array:
+    """What rounding each element of `x + t v` does: what a unit in the last place of the arguments
+    does, in random directions. The values `here` are those of the arguments themselves."""
+    rng = np.random.default_rng(here.size)
+    slip = np.zeros(here.shape)
+    for _ in range(SHAKES):
+        shaken = []
+        for x in variables:
+            factors = 1 + eps * (2.0 * rng.integers(0, 2, x.shape, dtype=np.int8) - 1)
+            shaken.append(np.asarray(x * factors, x.dtype))
+        slip = np.fmax(slip, np.abs(function(shaken)[0] - here))
+    return np.where(np.isfinite(slip), slip, 0.0)
+
+
+def _scales(variables: Sequence[Array], tangents: Sequence[Array]) -> tuple[float, float]:
+    """Of t: with which the largest element doubles, and with which the fastest one does."""
+    largest, fastest, smallest = 0.0, 0.0, math.inf
+    for x, v in zip(variables, tangents, strict=True):
+        size, speed = np.abs(x), np.abs(v)
+        telling = np.isfinite(size) & (size > 0) & (speed > 0)
+        size, speed = size[telling].astype(np.float64), speed[telling].astype(np.float64)
+        largest = max(largest, float(np.max(size, initial=0.0)))
+        fastest = max(fastest, float(np.max(speed, initial=0.0)))
+        smallest = min(smallest, float(np.min(size / speed, initial=math.inf)))
+    if not fastest:
+        return 1.0, 1.0
+    return largest / fastest, min(smallest, largest / fastest)
 
 
 def _room(x: Array, v: Array, domain: tuple[float, float]) -> tuple[float, float]:
     """The interval of t in which every element of `x + t v` stays inside the domain."""
     low, high = domain
+    if (low, high) == EVERYWHERE:
+        return EVERYWHERE
     moving = (v != 0) & np.isfinite(x)
     ends = np.stack([low - x[moving], high - x[moving]]) / v[moving]
     return (

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy.typing as npt
 
+from harness.directions import Slopes
+
 Array: TypeAlias = npt.NDArray[Any]
 #: What a method can be asked about a sample; training is a run of many gradients.
 TaskMode = Literal["value", "vjp", "jvp", "hvp"]
@@ -98,6 +100,8 @@ class Gradients:
                    estimate of its absolute error, elementwise; only approximate methods fill it.
     sampled:       quantity key -> flat indices of the elements that were computed, where not all
                    were; the others are NaN.
+    slopes:        leaf path -> derivatives along random directions, where not every element was
+                   computed.
     """
 
     values: dict[str, Array]
@@ -108,6 +112,7 @@ class Gradients:
     seconds: float = float("nan")
     uncertainty: dict[str, Array] = field(default_factory=dict)
     sampled: dict[str, Array] = field(default_factory=dict)
+    slopes: dict[str, Slopes] = field(default_factory=dict)
     detail: str = ""
 
 

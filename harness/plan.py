@@ -16,7 +16,7 @@ from harness.model import ALL_MODES, DIRECTIONAL, MODES, Mode
 @dataclass(frozen=True)
 class Request:
     """The options of a run. Empty `backends` means all of them, `points` all declared ones and
-    `draws` random ones; `step` fixes the step of the numeric method."""
+    `draws` random ones; `step` fixes the step of the numeric method, `numeric` names its scheme."""
 
     backends: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
@@ -26,6 +26,7 @@ class Request:
     seed: int = 0
     draws: int = 3
     step: float | None = None
+    numeric: str = "auto"
     intermediates: bool = False
 
     def modes_of(self, cell: Cell) -> tuple[Mode, ...]:

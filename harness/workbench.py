@@ -96,8 +96,8 @@ class Workbench:
             return self._emulated
         if label not in self._backends:
             made = backends.make(label)
-            if label == "numeric" and self.request.step is not None:
-                made = NumericBackend(step=self.request.step)
+            if label == "numeric":
+                made = NumericBackend(step=self.request.step, numeric=self.request.numeric)
             self._backends[label] = made
         return self._backends[label]
 

@@ -10,9 +10,8 @@ in the second derivative, and its rows say so.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -21,47 +20,55 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import VJP, Backend, Call
-from harness.differences import EVERYWHERE, POOR, ROUNDING, Line, along, joined, quotient, steps
+from harness.differences import EVERYWHERE, Found, Plan, along, derivative, joined, slip_of
+from harness.directions import Slopes
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
+from harness.perturbed import Perturbed
 from harness.staging import Program
+from harness.stencils import POOR, ROUNDING
 
-#: Elements per input beyond which a seeded sample of them is taken, four evaluations each.
+#: Elements per input beyond which a seeded sample of them is taken, six evaluations each.
 FULL = 1024
 #: The more elements there are, the longer each evaluation takes: so many times the number of
 #: elements are evaluated, but never fewer than the fewest.
 WORK, FEWEST = 2**22, 16
+#: Random directions that then stand for the rest, six to 30 evaluations each: with 1e7 elements,
+#: 2e9 element evaluations are all that anybody waits for.
+DIRECTIONS = 8
 #: The same for an intermediate, which only serves to cross-check the manual backward.
 FULL_INTERMEDIATE = 16
 #: Elements of all leaves together up to which an HVP is made of numeric gradients.
 FULL_HESSIAN = 64
 
-#: Relative steps: eps**(1/3) for a function that is good to eps, and what that becomes for one that
-#: is good to eps**POOR, as a quotient is.
-ROOT, ROOT_OF_QUOTIENTS = 1 / 3, POOR / 3
+#: A quotient of a function that is good to eps is itself good to eps to this power.
+QUOTIENTS = POOR
 
 #: A function of the inputs: named arrays, each with bounds of its errors.
 Estimate: TypeAlias = Callable[[dict[str, Any]], dict[str, tuple[Array, Array]]]
 
 
 class NumericBackend(Backend):
-    """Difference quotients of `forward`. `step` fixes the step instead of choosing it."""
+    """Difference quotients of `forward`. `step` fixes the step instead of choosing it; `numeric`
+    names the scheme (see `differences.Plan`)."""
 
     name = "numeric"
     distributions = ("numpy",)
     approximate = True
 
-    def __init__(self, variant: str = "", step: float | None = None) -> None:
+    def __init__(self, variant: str = "", step: float | None = None, numeric: str = "auto") -> None:
         super().__init__(variant)
-        self.step = step
+        self.plan = Plan(numeric, step)
         self.xp = Namespace("numpy", array_numpy)
 
     @np.errstate(all="ignore")
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
-        """As in the base class, with `uncertainty` for every element and `sampled` where only
-        some of the elements of a large input were computed."""
+        """As in the base class, with `uncertainty` for every element; where only some elements of a
+        large input were computed, `sampled` and, of leaves, `slopes` along random directions.
+
+        Raises Unsupported for a case that the scheme asked for by name cannot do."""
         start, dtype = time.perf_counter(), sample.dtype
         sample = _workable(sample)
         trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
@@ -74,13 +81,13 @@ class NumericBackend(Backend):
             self._gradient(program, sample, task.intermediates, result, dtype)
         elif task.mode == "jvp":
             outputs = self._outputs(program)
-            result.jvps = self._along_tangents(outputs, sample, result, ROOT, dtype)
+            result.jvps = self._along_tangents(outputs, sample, result, dtype)
         elif task.mode == "hvp":
             written = program.backward_code is not None
             result.detail = f"differences of {'`backward`' if written else 'differences'}"
             slopes = self._written(program, sample) if written else self._own(program, sample)
-            root = ROOT if written else ROOT_OF_QUOTIENTS
-            result.hvps = self._along_tangents(slopes, sample, result, root, dtype)
+            quality = 1.0 if written else QUOTIENTS
+            result.hvps = self._along_tangents(slopes, sample, result, dtype, quality)
         if sample.dtype != dtype and task.mode != "value":
             result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
         result.seconds = time.perf_counter() - start
@@ -95,53 +102,102 @@ class NumericBackend(Backend):
         dtype: str,
     ) -> None:
         """By element, in the dtype of `sample`, then rounded to `dtype`."""
-        assemble = trees.assembler(sample, lambda array: array)
-        variables = _copies(sample, intermediates)
-        count = len(sample.differentiable)
-        eps = float(np.finfo(sample.dtype).eps)
-
-        def evaluate() -> tuple[float, float]:
-            leaves = dict(zip(intermediates, variables[count:], strict=True))
-            outputs = program.forward(self.xp, assemble(variables[:count]), leaves).outputs
-            return _contract(sample.cotangents, outputs)
-
-        middle, _ = evaluate()
-        names = [*sample.differentiable, *intermediates]
-        for position, (name, variable) in enumerate(zip(names, variables, strict=True)):
-            full = FULL if position < count else FULL_INTERMEDIATE
+        perturbed = Perturbed(program, sample, intermediates, self.xp)
+        middle, count = np.full((1, 1), perturbed.middle()), len(sample.differentiable)
+        notes, schemes = list[str](), list[str]()
+        for position, name in enumerate(perturbed.names):
+            variable, is_leaf = perturbed.variables[position], position < count
+            full = FULL if is_leaf else FULL_INTERMEDIATE
             full = min(full, max(FEWEST, WORK // max(variable.size, 1)))
             indices = _chosen(sample, name, variable.size, full)
-            derivative = np.full(variable.size, np.nan)
-            error = np.full(variable.size, np.nan)
             # The perturbed leaf of an intermediate is zero; its magnitude is the intermediate's.
-            magnitudes = variable if position < count else result.values[name]
-            scale = _typical(magnitudes)
-            flat = variable.reshape(-1)
-            for index in indices:
-                size = max(abs(float(magnitudes.reshape(-1)[index])), scale)
-                center = float(flat[index])
-                if not math.isfinite(size):
-                    continue  # no step leads away from infinity
-                scales = (size, 1.0, abs(center) or size, size / 64, size / 4096)
-                derivative[index], error[index] = quotient(
-                    _axis(evaluate, flat, int(index), eps),
-                    middle,
-                    self._steps(scales, eps**ROOT),
-                    center=center,
-                    domain=sample.domains.get(name, (-math.inf, math.inf)),
-                    eps=eps,
-                    sharp=size >= 1,
-                )
-            target = result.gradients if position < count else result.intermediates
-            within = _within(derivative, error, dtype)
-            target[name] = convert(within.reshape(variable.shape), dtype)
-            result.uncertainty[name] = error.reshape(variable.shape)
+            magnitudes = variable if is_leaf else result.values[name]
+            values, errors = np.full((2, variable.size), np.nan)
+            found = self._axes(perturbed, position, middle, indices, magnitudes)
+            values[indices], errors[indices] = found.best[:, 0], found.error[:, 0]
+            schemes += found.titles()
+            # A quotient without a correct digit is no sign of infinity where the dtype ends.
+            largest = FORMATS[dtype].largest
+            bounded = np.where(errors >= np.abs(values), largest, np.inf)
+            values = np.clip(values, -bounded, bounded)
+            target = result.gradients if is_leaf else result.intermediates
+            target[name] = convert(values.reshape(variable.shape), dtype)
+            result.uncertainty[name] = errors.reshape(variable.shape)
             if len(indices) < variable.size:
                 result.sampled[name] = indices
-        sampled = ", ".join(
-            f"{len(indices)} elements of {name}" for name, indices in result.sampled.items()
+                note = f"{len(indices)} of {variable.size} elements of {name}"
+                if is_leaf:
+                    slopes = self._slopes(perturbed, position)
+                    result.slopes[name] = slopes
+                    note += f" and {slopes.power()}" if slopes.known() else ""
+                notes.append(note)
+        sampled = f"sampled: {', '.join(notes)}" if notes else ""
+        used = ", ".join(dict.fromkeys(schemes))
+        result.detail = "; ".join(filter(None, (used, sampled)))
+
+    def _axes(
+        self,
+        perturbed: Perturbed,
+        position: int,
+        middle: Array,
+        indices: Array,
+        magnitudes: Array,
+    ) -> Found:
+        """The derivative along the axes of some elements of one variable."""
+        variable = perturbed.variables[position]
+        center = variable.reshape(-1)[indices].astype(np.float64)
+        size = np.abs(magnitudes.reshape(-1)[indices].astype(np.float64))
+        size = np.maximum(size, _typical(magnitudes))
+        finite = np.isfinite(size) & np.isfinite(center)  # no step leads away from infinity
+        near = np.where(center == 0, size, np.abs(center))
+        some = np.flatnonzero(finite)
+        scales = [each[some] for each in (size, np.ones_like(size), near, size / 64, size / 4096)]
+        line = perturbed.line(position)
+        found = derivative(
+            lambda lanes, offsets: line(indices[some][lanes], offsets),
+            middle,
+            self.plan.attempts(scales, perturbed.eps),
+            center=center[some],
+            domain=perturbed.sample.domains.get(perturbed.names[position], EVERYWHERE),
+            sharp=size[some] >= 1,
+            named=self.plan.numeric != "auto",
         )
-        result.detail = f"sampled: {sampled}" if sampled else ""
+        if self.plan.numeric == "complex" and not np.all(np.isfinite(found.best)):
+            name = perturbed.names[position]
+            raise Unsupported(f"the complex step disagrees with a central difference in `{name}`")
+        whole = Found.none((len(indices), 1))
+        whole.take(some, found.best, found.error, found.step[:, 0], 0)
+        whole.scheme[some] = found.scheme
+        return whole
+
+    def _slopes(self, perturbed: Perturbed, position: int) -> Slopes:
+        """The derivative along random directions of one leaf, each made when it is needed."""
+        sample, variable = perturbed.sample, perturbed.variables[position]
+        # A whole array of complex numbers is a price that no direction is worth.
+        plan = Plan(step=self.plan.step) if self.plan.numeric == "complex" else self.plan
+        found = Slopes.empty(perturbed.names[position], variable.shape, DIRECTIONS)
+        assemble = list(perturbed.variables)
+
+        def function(moved: list[Array]) -> tuple[Array, Array]:
+            assemble[position] = moved[0]
+            value, magnitude = perturbed.contracted(assemble)
+            return np.array([value]), np.array([ROUNDING * perturbed.eps * magnitude])
+
+        domain = sample.domains.get(found.name, EVERYWHERE)
+        slip = slip_of(function, [variable], function([variable])[0], perturbed.eps)
+        for index in range(DIRECTIONS):
+            one = along(
+                function,
+                [variable],
+                [found.direction(index)],
+                [domain],
+                plan,
+                perturbed.eps,
+                analytic=False,
+                slip=slip,
+            )
+            found.midpoints[index], found.radii[index] = one.best[0, 0], one.error[0, 0]
+        return found
 
     def _outputs(self, program: Program) -> Estimate:
         """What a JVP is the derivative of: every floating output."""
@@ -182,29 +238,36 @@ class NumericBackend(Backend):
         return evaluate
 
     def _along_tangents(
-        self, evaluate: Estimate, sample: Sample, result: Gradients, root: float, dtype: str
+        self,
+        evaluate: Estimate,
+        sample: Sample,
+        result: Gradients,
+        dtype: str,
+        quality: float = 1.0,
     ) -> dict[str, Array]:
-        """The derivative along the tangents of each array that `evaluate` gives, rounded to
-        `dtype`. `result` is told how far each may be off, and which elements no step could tell."""
+        """The derivative along the tangents of each array that `evaluate` gives, which is good to
+        eps**quality, rounded to `dtype`. `result` is told how far each may be off, and which
+        elements no step could tell."""
         assemble = trees.assembler(sample, lambda array: array)
-        eps = float(np.finfo(sample.dtype).eps)
 
         def function(variables: list[Array]) -> tuple[Array, Array]:
             found = evaluate(assemble(variables)).values()
             return joined(values for values, _ in found), joined(errors for _, errors in found)
 
-        derivative, error = along(
+        got = along(
             function,
             _copies(sample),
             [sample.tangents[path] for path in sample.differentiable],
             [sample.domains.get(path, EVERYWHERE) for path in sample.differentiable],
-            lambda scales: self._steps(scales, eps**root),
-            eps,
+            self.plan,
+            float(np.finfo(sample.dtype).eps),
+            quality,
+            analytic=False,
         )
         here = {name: values for name, (values, _) in evaluate(assemble(_copies(sample))).items()}
         # What follows the last end is empty.
         ends = np.cumsum([values.size for values in here.values()], dtype=int)
-        parts = (np.split(each, ends)[:-1] for each in (derivative, error))
+        parts = (np.split(each, ends)[:-1] for each in (got.best[0], got.error[0]))
         pieces = zip(here.items(), *parts, strict=True)
         found = {}
         for (name, values), slopes, errors in pieces:
@@ -218,34 +281,29 @@ class NumericBackend(Backend):
     def gradient_function(
         self, program: Program, sample: Sample
     ) -> Callable[[list[Array]], list[Array]]:
-        assemble = trees.assembler(sample, lambda array: array)
-        root = float(np.finfo(sample.dtype).eps) ** (1 / 3)
+        perturbed = Perturbed(program, sample, (), self.xp)
+        root = perturbed.eps ** (1 / 3)
 
         def gradient(arrays: list[Array]) -> list[Array]:
-            variables = [np.array(array, order="C") for array in arrays]
             results = []
-            for path, variable in zip(sample.differentiable, variables, strict=True):
-                bounds = sample.domains.get(path, (-math.inf, math.inf))
-                flat = variable.reshape(-1)
-                derivative = np.empty(variable.size)
-                for index, center in enumerate(flat.tolist()):
-                    step = self.step or root * max(abs(center), 1.0)
-                    # Training may carry a parameter out of its domain; then there is none to keep.
-                    inside = bounds[0] <= center <= bounds[1]
-                    lowest, highest = bounds if inside else (-math.inf, math.inf)
-                    flat[index] = min(center + step, highest)
-                    high = float(flat[index])
-                    above, _ = _contract(
-                        sample.cotangents, program.forward(self.xp, assemble(variables)).outputs
-                    )
-                    flat[index] = max(center - step, lowest)
-                    low = float(flat[index])
-                    below, _ = _contract(
-                        sample.cotangents, program.forward(self.xp, assemble(variables)).outputs
-                    )
-                    flat[index] = center
-                    derivative[index] = (above - below) / (high - low) if high > low else np.nan
-                results.append(derivative.reshape(variable.shape).astype(sample.dtype))
+            for variable, array in zip(perturbed.variables, arrays, strict=True):
+                variable[...] = array
+            for position, variable in enumerate(perturbed.variables):
+                low, high = sample.domains.get(perturbed.names[position], EVERYWHERE)
+                center = variable.reshape(-1)
+                step = self.plan.step or root * np.maximum(np.abs(center), 1.0)
+                # Training may carry a parameter out of its domain; then there is none to keep.
+                inside = (low <= center) & (center <= high)
+                above = np.minimum(center + step, np.where(inside, high, np.inf))
+                below = np.maximum(center - step, np.where(inside, low, -np.inf))
+                own = np.concatenate([above, below]).astype(variable.dtype)
+                lanes = np.tile(np.arange(variable.size), 2)
+                places, values, _ = perturbed.at(position, lanes, own)
+                apart, risen = (
+                    each[: variable.size] - each[variable.size :] for each in (places, values)
+                )
+                slopes = risen / np.where(apart > 0, apart, np.nan)
+                results.append(slopes.reshape(variable.shape).astype(sample.dtype))
             return results
 
         return gradient
@@ -258,26 +316,6 @@ class NumericBackend(Backend):
             return program.forward(self.xp, sample.inputs)
 
         return value, lambda: (value(), gradient(variables))
-
-    def _steps(self, scales: Sequence[float], root: float) -> Iterable[float]:
-        """The steps to try in turn."""
-        return steps(scales, root) if self.step is None else [self.step]
-
-
-def _axis(evaluate: Callable[[], tuple[float, float]], flat: Array, index: int, eps: float) -> Line:
-    """What `evaluate` gives when `flat[index]` is moved; `flat` is what it was afterwards."""
-    center = flat[index]
-
-    def line(offset: float) -> tuple[float, float, float]:
-        flat[index] = center + offset
-        place = float(flat[index])
-        try:
-            value, magnitude = evaluate()
-        finally:
-            flat[index] = center
-        return place, value, ROUNDING * eps * magnitude
-
-    return line
 
 
 def _rounded(values: Array) -> tuple[Array, Array]:
@@ -313,10 +351,10 @@ def _narrowed(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
 
 
 def _typical(values: Array) -> float:
-    """A magnitude for an element that is zero: that of its neighbours, or 1."""
-    finite = np.abs(values[np.isfinite(values)]) if values.size else np.zeros(1)
-    largest = float(finite.max()) if finite.size else 0.0
-    return largest * 1e-3 if largest > 0 else 1.0
+    """A magnitude for an element that is smaller: that of its neighbours, or 1. Where it needs a
+    smaller step, its error estimate says so, and it gets one."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    return float(np.median(sizes)) if sizes.size else 1.0
 
 
 def _chosen(sample: Sample, name: str, size: int, full: int) -> Array:

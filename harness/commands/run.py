@@ -50,6 +50,7 @@ def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
         seed=options.seed,
         draws=options.draws,
         step=options.step,
+        numeric=options.numeric,
         intermediates=options.intermediates,
         **modes,
     )
@@ -141,6 +142,8 @@ def _common(options: argparse.Namespace) -> list[str]:
         words += ["--seed", str(options.seed)]
     if options.step is not None:
         words += ["--step", repr(options.step)]
+    if options.numeric != "auto":
+        words += ["--numeric", options.numeric]
     return words + (["--intermediates"] if options.intermediates else [])
 
 

@@ -47,7 +47,7 @@ class Keys:
             self._texts[cell.case],
             self._version(cell.backend),
             *map(str, (*asdict(cell).values(), request.modes_of(cell), request.seed)),
-            *map(str, (request.step, request.intermediates)),
+            *map(str, (request.step, request.numeric, request.intermediates)),
         )
 
     def _version(self, label: str) -> str:

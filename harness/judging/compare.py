@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
 
+from harness.directions import Slopes
 from harness.dtypes import FORMATS, dtype_digits, numpy_dtype, unit_roundoff
 from harness.model import Array, Status
 
@@ -34,8 +36,7 @@ class Truth:
     `value` is float64. `uncertainty` bounds its absolute error elementwise; `sampled` lists the
     flat indices of the elements that are known, None for all of them. `sides` are the derivatives
     from below and from above where some element has a kink; anything between them is valid there.
-    `slopes` are the derivatives along a few directions of a large array: directions of shape
-    (k, *array), what <gradient, direction> is, and bounds of how far that is from the truth.
+    `slopes` are the derivatives along a few directions of a large array.
     """
 
     value: Array
@@ -43,7 +44,7 @@ class Truth:
     uncertainty: Array | None = None
     sampled: Array | None = None
     sides: tuple[Array, Array] | None = None
-    slopes: tuple[Array, Array, Array] | None = None
+    slopes: Slopes | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,13 @@ def judge(
     *,
     uncertainty: Array | None = None,
     sampled: Array | None = None,
+    slopes: Slopes | None = None,
     allowance: Array | float = 0.0,
 ) -> Verdict:
     """Compare one array with its truth.
 
-    `uncertainty` and `sampled` describe `got` as they do for a Truth. `allowance` is added to the
-    tolerance: the half unit of a printed digit, say.
+    `uncertainty`, `sampled` and `slopes` describe `got` as they do for a Truth. `allowance` is
+    added to the tolerance: the half unit of a printed digit, say.
     """
     expected = np.asarray(truth.value)
     if got is None:
@@ -145,16 +147,16 @@ def judge(
     if indices.size == 0:
         return Verdict(Status.PASS, 0.0, 0.0, 0.0, dtype_digits(dtype), 0.0)
     verdict = _measure(got_flat, want_flat, allowed_flat, indices, expected.shape, dtype)
-    if truth.slopes is not None and sampled is None:
-        along = _along(got.astype(np.float64), truth.slopes, tolerance, dtype)
+    along = _along(got, sampled, slopes, truth, tolerance, dtype)
+    if along is not None:
         # A pass is a pass of both; else the one that is further off says why.
         verdict = max(along, verdict, key=lambda each: each.error_over_tolerance)
     if truth.sides is not None and verdict.status == Status.PASS:
         return _at_a_kink(verdict, got.astype(np.float64), truth, dtype)
     if truth.sampled is not None:
         note = f"judged at {indices.size} of {expected.size} elements"
-        if truth.slopes is not None and sampled is None:
-            note += f" and along {len(truth.slopes[0])} random directions"
+        if along is not None and truth.slopes is not None:
+            note += f" and along {len(truth.slopes)} random directions"
         verdict = replace(verdict, detail="; ".join(filter(None, (verdict.detail, note))))
     if verdict.status == Status.PASS and _knows_too_little(truth, indices, dtype):
         text = f"the reference ({truth.source}) knows less than a quarter of the digits"
@@ -189,37 +191,96 @@ def _at_a_kink(verdict: Verdict, got: Array, truth: Truth, dtype: str) -> Verdic
 
 
 def _along(
-    got: Array, slopes: tuple[Array, Array, Array], tolerance: Allows, dtype: str
-) -> Verdict:
-    """The worst of <got, v> against the derivatives along some directions v.
+    got: Array,
+    sampled: Array | None,
+    slopes: Slopes | None,
+    truth: Truth,
+    tolerance: Allows,
+    dtype: str,
+) -> Verdict | None:
+    """The worst of <got, v> against the derivatives along some directions v; None where one of the
+    two is known in no direction. Which is known as a whole is summed along those of the other.
 
     Each element may be off by its tolerance; of many, independent errors add up like a random walk,
     which has not gone eight standard deviations.
     """
-    elements = tolerance.array(got, dtype)
-    worst = Verdict(Status.PASS, 0.0, 0.0, digits=dtype_digits(dtype), error_over_tolerance=0.0)
-    for index, (direction, slope, radius) in enumerate(zip(*slopes, strict=True)):
-        terms = (got * direction).ravel()
-        if not np.all(np.isfinite(terms)):
+    directions = truth.slopes if truth.slopes is not None else slopes
+    if directions is None:
+        return None
+    said = _Side(got, sampled, slopes, directions)
+    true = _Side(truth.value, truth.sampled, truth.slopes, directions)
+    if not (said.knows and true.knows):
+        return None
+    worst: Verdict | None = None
+    whole = got if sampled is None else truth.value if truth.sampled is None else None
+    elements = np.zeros(()) if whole is None else tolerance.array(whole, dtype)
+    for index in directions.known():
+        if not (said.has(index) and true.has(index)):
+            continue
+        v = directions.direction(index).reshape(got.shape)
+        walk = 8 * float(np.linalg.norm((elements * v).ravel()))
+        (claim, doubt, size), (expected, unsure, _) = said.along(index, v), true.along(index, v)
+        if not np.isfinite(expected):
+            continue
+        if not np.isfinite(claim):
             return Verdict(Status.FAIL, error_over_tolerance=np.inf, detail="not finite")
-        walk = 8 * float(np.linalg.norm((elements * direction).ravel()))
-        half_units = 2.0**-53 * float(np.sum(np.abs(terms)))
-        claim, size = math.fsum(terms), float(np.linalg.norm(terms))
-        error, allowed = abs(claim - float(slope)), walk + half_units + float(radius)
-        if error > worst.error_over_tolerance * allowed:
+        error, allowed = abs(claim - expected), doubt + unsure + walk
+        ratio = error / allowed if allowed else (np.inf if error else 0.0)
+        if worst is None or ratio > worst.error_over_tolerance:
             half = error <= 10 ** (-dtype_digits(dtype) / 2) * size
             status = Status.IMPRECISE if half else Status.FAIL
+            relative = error / size if size else (np.inf if error else 0.0)
+            digits = -np.log10(relative) if relative else np.inf
             worst = Verdict(
                 Status.PASS if error <= allowed else status,
                 error,
-                error / size if size else np.inf,
-                digits=float(np.clip(-np.log10(error / size), 0, dtype_digits(dtype))),
-                error_over_tolerance=error / allowed if allowed else np.inf,
+                relative,
+                digits=float(np.clip(digits, 0, dtype_digits(dtype))),
+                error_over_tolerance=ratio,
                 got=repr(claim),
-                expected=repr(float(slope)),
-                detail=f"along random direction {index}",
+                expected=repr(expected),
+                detail=f"along random direction {index}" if error > allowed else "",
             )
     return worst
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of two that are compared along `directions`, given as in `judge`."""
+
+    values: Array
+    sampled: Array | None
+    slopes: Slopes | None
+    directions: Slopes
+
+    @property
+    def knows(self) -> bool:
+        """Whether it has all elements, or slopes along these very directions."""
+        if self.sampled is None:
+            return True
+        return self.slopes is not None and self.slopes.same_directions(self.directions)
+
+    def has(self, index: int) -> bool:
+        """Whether it knows what it is along this direction."""
+        return self.sampled is None or (self.slopes is not None and index in self.slopes.known())
+
+    def along(self, index: int, direction: Array) -> tuple[float, float, float]:
+        """What it says, how far that may be off, and the size of its terms."""
+        if self.sampled is not None and self.slopes is not None:
+            slope = float(self.slopes.midpoints[index])
+            return slope, float(self.slopes.radii[index]), abs(slope)
+        terms = (self.values * direction).ravel()
+        total, lost = _sum(terms)
+        return total, lost, float(np.linalg.norm(terms))
+
+
+def _sum(terms: Array) -> tuple[float, float]:
+    """A sum and a bound of its rounding error. Exact sums of 1e7 terms take a second each; pairwise
+    ones lose half a unit for each halving."""
+    half_units = 2.0**-53 * float(np.abs(terms).sum())
+    if terms.size <= 2**16:
+        return (math.fsum(terms) if np.all(np.isfinite(terms)) else math.nan), half_units
+    return float(terms.sum(dtype=np.float64)), half_units * (16 + math.log2(terms.size))
 
 
 def _knows_too_little(truth: Truth, indices: Array, dtype: str) -> bool:
@@ -235,11 +296,8 @@ def _knows_too_little(truth: Truth, indices: Array, dtype: str) -> bool:
 
 def _known(size: int, *sampled: Array | None) -> Array:
     """Flat indices that every side knows."""
-    indices = np.arange(size)
-    for each in sampled:
-        if each is not None:
-            indices = np.intersect1d(indices, each)
-    return indices
+    given = [each for each in sampled if each is not None]
+    return reduce(np.intersect1d, given) if given else np.arange(size)
 
 
 def _measure(

@@ -126,6 +126,7 @@ class Evidence:
             "numeric",
             numeric.uncertainty.get(name),
             numeric.sampled.get(name),
+            slopes=numeric.slopes.get(name),
         )
         if judged == "manual" or not isinstance(self.manual, Gradients):
             return second
@@ -162,8 +163,6 @@ class Evidence:
         some = sampled_axes(self.program, self.sample, name, chosen.tolist())
         if some is None:
             return None
-        slopes = random_slopes(self.program, self.sample, name, DIRECTIONS)
-        along = None if slopes is None else (slopes.directions, slopes.midpoints, slopes.radii)
         few = self.beside(some)
 
         def spread(values: Array) -> Array:
@@ -178,7 +177,7 @@ class Evidence:
             uncertainty=spread(few.uncertainty),
             sides=few.sides and (spread(few.sides[0]), spread(few.sides[1])),
             sampled=chosen,
-            slopes=along,
+            slopes=random_slopes(self.program, self.sample, name, DIRECTIONS),
         )
 
     def beside(self, sides: Sides) -> Truth:

@@ -206,6 +206,7 @@ class GradientCell:
                 self.cell.dtype,
                 uncertainty=honest.uncertainty.get(name) if honest else None,
                 sampled=honest.sampled.get(name) if honest else None,
+                slopes=honest.slopes.get(name) if honest else None,
                 allowance=allowance,
             )
             if verdict.status not in (Status.FAIL, Status.IMPRECISE):

@@ -93,7 +93,8 @@ class TrainingCell:
         the start and at the end."""
         inputs = trees.assembler(self.subject, lambda array: array)(final)
         samples: list[Sample] = [self.subject, replace(self.subject, inputs=inputs)]
-        numeric = NumericBackend(step=self.bench.request.step)
+        # `gradient_function` takes central differences, whatever the rows of a gradient do.
+        numeric = NumericBackend(step=self.bench.request.step, numeric="central")
         found = [numeric.differentiate(self.case.program, sample) for sample in samples]
         return [
             np.maximum(*(each.uncertainty[path] for each in found))

@@ -59,7 +59,7 @@ def explain(row: Row, again: str = "", others: int = 0) -> str:
 
 def reproduce(row: Row, options: Sequence[str] = ()) -> str:
     """The command that repeats this row; `options` are those that the row does not tell, such as
-    `--cases DIR`, `--seed` and `--step`."""
+    `--cases DIR`, `--seed`, `--step` and `--numeric`."""
     words = ["harness", "run", glob.escape(row.case), "--backend", row.backend]
     words += ["--point", row.point, "--dtype", row.dtype, "--mode", row.mode]
     if row.size not in ("default", "declared"):

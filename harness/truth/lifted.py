@@ -23,6 +23,9 @@ from harness.staging import Program, Trace
 
 #: Bits to start with, and beyond which nothing is tried.
 BITS, MOST_BITS = 128, 4096
+#: Numbers in the inputs beyond which balls are not tried: each takes 1.6 kB at the peak, so that
+#: these are 3 GB.
+MOST = 2_000_000
 
 T = TypeVar("T")
 
@@ -41,13 +44,16 @@ class Lifted:
     """`forward` and `backward` of a program at one sample. Every lift is exact, so that one
     instance serves at any precision.
 
-    Raises Unsupported for numbers that balls cannot hold. The exceptions of the case's own code
-    pass through every method that runs it, and so does Undecided.
+    Raises Unsupported for numbers that balls cannot hold, or too many. The exceptions of the case's
+    own code pass through every method that runs it, and so does Undecided.
     """
 
     def __init__(self, program: Program, sample: Sample) -> None:
         self.program, self.sample = program, sample
         leaves = trees.flatten(sample.inputs)
+        count = sum(np.size(leaf) for leaf in leaves.values())
+        if count > MOST:
+            raise Unsupported(f"{count} numbers are too many for balls")
         self.leaves = {path: referee.lift(leaves[path]) for path in sample.differentiable}
         self.cotangents = tuple(referee.lift(each) for each in sample.cotangents)
         self._assemble = trees.assembler(sample, referee.lift)

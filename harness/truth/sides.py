@@ -14,6 +14,7 @@ import numpy as np
 from flint import arb
 
 from harness import referee, trees
+from harness.directions import Slopes
 from harness.errors import Unsupported
 from harness.model import Array, Sample
 from harness.referee import Undecided
@@ -49,20 +50,6 @@ class Sides:
         return np.where(
             np.isnan(self.left), self.right, np.where(np.isnan(self.right), self.left, mean)
         )
-
-
-@dataclass(frozen=True)
-class Slopes:
-    """The derivatives <g, v> of <cotangents, outputs> along directions v of one array, g being its
-    gradient: float64 `midpoints` of shape (k,), each within `radii` of the truth.
-
-    `directions` has shape (k, *array), in multiples of 2**-10 below 1, so that a method's gradient
-    can be summed along them exactly.
-    """
-
-    directions: Array
-    midpoints: Array
-    radii: Array
 
 
 def along_axes(program: Program, sample: Sample, name: str) -> Sides | None:
@@ -116,17 +103,13 @@ def random_slopes(
 
     def slopes() -> Slopes | None:
         lifted = Lifted(program, sample)
-        shape = lifted.shape(name)
-        directions = np.empty((count, *shape))
-        midpoints, radii = np.empty(count), np.empty(count)
+        slopes = Slopes.empty(name, lifted.shape(name), count, seed)
         for index in range(count):
-            rng = np.random.default_rng([seed, index, *name.encode()])
-            directions[index] = referee.dyadic_direction(rng, shape)
-            found = lifted.derivative({name: directions[index]})
+            found = lifted.derivative({name: slopes.direction(index)})
             if found is None:
                 return None
-            midpoints[index], radii[index] = float(found), _radius(found)
-        return Slopes(directions, midpoints, radii)
+            slopes.midpoints[index], slopes.radii[index] = float(found), _radius(found)
+        return slopes
 
     try:
         return referee.with_precision_doubling(slopes, BITS, MOST_BITS)

@@ -21,16 +21,35 @@ FRAMEWORKS = ("autograd", "tensorflow", "torch", "jax")
 #: `harness.backends` is the list of names in the folder, not the backends in it.
 LAYERS: list[tuple[str, list[str]]] = [
     ("harness.errors", []),
-    ("harness.model", []),
+    ("harness.directions", []),
+    ("harness.model", ["harness.directions"]),
     ("harness.dtypes", ["harness.model"]),
     ("harness.namespace", ["harness.errors"]),
     ("harness.imports", []),
     ("harness.source", ["harness.errors", "harness.namespace"]),
     ("harness.staging", ["harness.errors", "harness.source"]),
     ("harness.trees", ["harness.dtypes", "harness.model"]),
-    ("harness.differences", ["harness.model"]),
+    ("harness.lanes", ["harness.errors", "harness.model", "harness.namespace"]),
+    (
+        "harness.batched",
+        ["harness.errors", "harness.lanes", "harness.model", "harness.namespace"],
+    ),
+    ("harness.stencils", ["harness.model"]),
+    ("harness.differences", ["harness.errors", "harness.model", "harness.stencils"]),
+    (
+        "harness.perturbed",
+        [
+            "harness.batched",
+            "harness.errors",
+            "harness.lanes",
+            "harness.model",
+            "harness.staging",
+            "harness.stencils",
+            "harness.trees",
+        ],
+    ),
     ("harness.printed", ["harness.model"]),
-    ("harness.judging.compare", ["harness.dtypes", "harness.model"]),
+    ("harness.judging.compare", ["harness.directions", "harness.dtypes", "harness.model"]),
     ("harness.cases", []),
     (
         "harness.cases.*",
@@ -63,12 +82,15 @@ LAYERS: list[tuple[str, list[str]]] = [
         [
             "harness.backends.base",
             "harness.differences",
+            "harness.directions",
             "harness.dtypes",
             "harness.errors",
             "harness.model",
             "harness.namespace",
             "harness.imports",
+            "harness.perturbed",
             "harness.staging",
+            "harness.stencils",
             "harness.trees",
         ],
     ),
@@ -101,6 +123,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     (
         "harness.truth*",
         [
+            "harness.directions",
             "harness.errors",
             "harness.model",
             "harness.referee*",

@@ -322,8 +322,8 @@ SMOOTH = """
         ("jvp", "3 * x**2", 1.001, Status.FAIL),
         ("hvp", "3 * x**2", 1.0, Status.PASS),
         ("hvp", "3 * x**2", 1.00001, Status.FAIL),
-        # Right at the points of the grid alone: no reference, and no digits without it.
-        ("hvp", "3 * xp.round(x * 2**20)**2 / 2**40", 1.0, Status.UNDECIDED),
+        # Right at the points of the grid alone: differences of `forward` judge, not of this.
+        ("hvp", "3 * xp.round(x * 2**20)**2 / 2**40", 1.0, Status.PASS),
         ("hvp", "3 * xp.round(x * 2**20)**2 / 2**40", 1.1, Status.FAIL),
         ("hvp", "3 * xp.round(x * 2**20)**2 / 2**40", 0.0, Status.FAIL),
     ],

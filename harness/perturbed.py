@@ -1,0 +1,184 @@
+"""<cotangents, outputs> with one element moved, for many elements at once.
+
+Everything at once is what makes it fast (`harness.batched`), and what could make it wrong: so two
+inputs of each call, drawn at random, are evaluated by themselves as well, and where the numbers
+differ by more than rounding, or `forward` does what cannot be batched, one after the other it is.
+Complex steps go through the batched functions alone, since they know what is analytic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness import trees
+from harness.batched import xp as batched_xp
+from harness.errors import Unsupported
+from harness.lanes import MOST, Batched, Wide
+from harness.model import Array, Sample
+from harness.staging import Program
+from harness.stencils import ROUNDING, Line
+
+#: Lanes in one call, as long as they need not be written out.
+LANES = 2**14
+#: Evaluations by themselves in each call, and lanes of the fewest that are worth a batch.
+PROBES, FEWEST = 2, 4
+
+
+class Perturbed:
+    """A program at one sample whose elements are to be moved. `names` are the leaves and then the
+    intermediates, `variables` the arrays that they are in, in C order."""
+
+    def __init__(
+        self, program: Program, sample: Sample, intermediates: Sequence[str], xp: Any
+    ) -> None:
+        self.program, self.sample, self.xp = program, sample, xp
+        self.intermediates = tuple(intermediates)
+        self.names = (*sample.differentiable, *intermediates)
+        self.variables = [
+            np.array(array, order="C") for array in trees.variables(sample, intermediates)
+        ]
+        self.eps = float(np.finfo(sample.dtype).eps)
+        self.batches = True
+        self._assemble = trees.assembler(sample, lambda array: array)
+        shapes = [each.shape for each in (*self.variables, *sample.cotangents)]
+        shapes += sample.intermediates.values()
+        largest = max(int(np.prod(shape)) for shape in shapes)
+        self._block, self._narrow = LANES, min(MOST // max(largest, 1), LANES)
+        self._rng = np.random.default_rng(0)
+
+    def contracted(self, variables: Sequence[Any], xp: Any = None) -> tuple[Any, Any]:
+        """<cotangents, outputs> and the sum of the magnitudes of its terms; one of each per lane
+        where there are lanes."""
+        count = len(self.sample.differentiable)
+        leaves = dict(zip(self.intermediates, variables[count:], strict=True))
+        inputs = self._assemble(variables[:count])
+        trace = self.program.forward(xp or self.xp, inputs, leaves)
+        total: Any = 0.0
+        magnitude: Any = 0.0
+        for cotangent, output in zip(self.sample.cotangents, trace.outputs, strict=True):
+            one, size = _contract(cotangent, output)
+            total, magnitude = total + one, magnitude + size
+        return total, magnitude
+
+    def middle(self) -> float:
+        """The contraction where nothing is moved."""
+        return float(self.contracted(self.variables)[0])
+
+    def line(self, position: int) -> Line:
+        """The contraction with one element of variable `position` moved; lanes are flat indices."""
+        flat = self.variables[position].reshape(-1)
+
+        def line(lanes: Array, offsets: Array) -> tuple[Array, Array, Array]:
+            if offsets.dtype.kind == "c":
+                found = self._complex(position, lanes, flat[lanes].astype(np.float64) + offsets)
+            else:
+                found = self.at(position, lanes, (flat[lanes] + offsets).astype(flat.dtype))
+            places, values, magnitudes = (np.asarray(each)[:, None] for each in found)
+            return places, values, ROUNDING * self.eps * magnitudes
+
+        return line
+
+    def _complex(self, position: int, lanes: Array, own: Array) -> tuple[Array, Array, Array]:
+        """In float64 whatever the dtype of the sample: a float32 has no room for the step."""
+        wide = self
+        if self.sample.dtype != "float64":
+            wide = Perturbed(
+                self.program, trees.cast(self.sample, "float64"), self.intermediates, self.xp
+            )
+        try:
+            values, magnitudes = wide._batched(position, lanes, own)
+        except Unsupported:
+            raise
+        except Exception as error:  # what the case does with what is not quite an array
+            raise Unsupported(f"{type(error).__name__}: {error}") from error
+        return own, values, magnitudes
+
+    def at(self, position: int, lanes: Array, own: Array) -> tuple[Array, Array, Array]:
+        """Places, contractions and magnitudes, with the numbers `own` at the flat indices `lanes`,
+        one at a time."""
+        places = own.astype(np.float64)
+        if self.batches and self._narrow >= FEWEST and len(lanes) >= FEWEST:
+            try:
+                values, magnitudes = self._batched(position, lanes, own)
+            except Exception:  # what the case does with what is not quite an array
+                self.batches = False
+            else:
+                if self._confirmed(position, lanes, own, values, magnitudes):
+                    return places, values, magnitudes
+                self.batches = False
+        return places, *self._single(position, lanes, own)
+
+    def _single(self, position: int, lanes: Array, own: Array) -> tuple[Array, Array]:
+        """One after the other."""
+        flat = self.variables[position].reshape(-1)
+        found = np.empty((2, len(lanes)))
+        for place, (lane, number) in enumerate(zip(lanes, own, strict=True)):
+            kept = flat[lane]
+            flat[lane] = number
+            try:
+                found[:, place] = self.contracted(self.variables)
+            finally:
+                flat[lane] = kept
+        return found[0], found[1]
+
+    def _batched(self, position: int, lanes: Array, own: Array) -> tuple[Array, Array]:
+        """A block of lanes at a time. Raises Unsupported, and whatever else."""
+        values = np.empty(len(lanes), own.dtype if own.dtype.kind == "c" else np.float64)
+        magnitudes = np.empty_like(values)
+        variables: list[Any] = list(self.variables)
+        start = 0
+        while start < len(lanes):
+            block = slice(start, start + self._block)
+            variables[position] = Batched.moved(self.variables[position], lanes[block], own[block])
+            try:
+                values[block], magnitudes[block] = self.contracted(variables, batched_xp)
+            except Wide:
+                if self._block == self._narrow:
+                    raise
+                self._block = max(self._narrow, 1)
+            else:
+                start = block.stop
+        return values, magnitudes
+
+    def _confirmed(
+        self, position: int, lanes: Array, own: Array, values: Array, magnitudes: Array
+    ) -> bool:
+        """Whether some lanes are what they are by themselves."""
+        some = self._rng.choice(len(lanes), min(PROBES, len(lanes)), replace=False)
+        alone, _ = self._single(position, lanes[some], own[some])
+        allowed = ROUNDING * self.eps * magnitudes[some]
+        same = np.abs(alone - values[some]) <= allowed
+        return bool(np.all(same | (np.isnan(alone) & np.isnan(values[some]))))
+
+
+def _contract(cotangent: Array, output: Any) -> tuple[Any, Any]:
+    """The sum of the products, in float64, and of their magnitudes (of either part). Lanes that
+    differ in one element are told from that one."""
+    if not isinstance(output, Batched):
+        return _sums(np.multiply(cotangent, output, dtype=np.float64), None)
+    wide = np.complex128 if output.complex else np.float64
+    if output.common is None or output.spots is None or output.own is None:
+        stacked = output.stacked
+        terms = np.multiply(cotangent, stacked, dtype=wide)
+        return _sums(terms, tuple(range(1, terms.ndim)))
+    whole = np.multiply(cotangent, output.common, dtype=wide)
+    there = whole.reshape(-1)[output.spots]
+    moved = np.multiply(cotangent.reshape(-1)[output.spots], output.own, dtype=wide)
+    total, magnitude = _sums(whole, None)
+    if not np.isfinite(total):
+        raise Unsupported("batched: a sum that is not finite")
+    return total + (moved - there), magnitude + (_size(moved) - _size(there))
+
+
+def _sums(terms: Array, axes: Any) -> tuple[Any, Any]:
+    return terms.sum(axis=axes), _size(terms).sum(axis=axes)
+
+
+def _size(terms: Array) -> Array:
+    """The magnitude of the real and of the imaginary part."""
+    if terms.dtype.kind != "c":
+        return np.asarray(np.abs(terms))
+    return np.asarray(np.abs(terms.real) + 1j * np.abs(terms.imag))
