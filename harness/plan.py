@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import backends
+from harness.backends.base import Backend
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
 from harness.dtypes import DTYPES
@@ -71,7 +72,9 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
         for point, size in _samples(case, request, drawn):
             for dtype in request.dtypes:
                 found.extend(
-                    Cell(case.name, point, size, dtype, label) for label in labels(case, request)
+                    Cell(case.name, point, size, dtype, label)
+                    for label in labels(case, request)
+                    if request.backends or dtype in _method(label).dtypes
                 )
         if case.declared.training is not None and "train" in request.modes:
             found.extend(_training_cells(case, request))
@@ -92,6 +95,10 @@ def labels(case: Case, request: Request, *, training: bool = False) -> tuple[str
     able = tuple(each for each in request.backends or every if _can(case, each, modes))
     # Alone, a method that the case does not have leaves a row that says so.
     return able or request.backends
+
+
+def _method(label: str) -> type[Backend]:
+    return backends.backend_class(label.partition(":")[0])
 
 
 def _can(case: Case, label: str, modes: Sequence[Mode]) -> bool:

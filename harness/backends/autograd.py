@@ -29,6 +29,7 @@ class AutogradBackend(FrameworkBackend):
     name = "autograd"
     module = "autograd"
     startup = 0.2
+    dtypes = ("float64", "float32", "float16")
     distributions = ("autograd", "numpy")
     install = "python -m pip install 'gradient-harness[autograd]'"
 

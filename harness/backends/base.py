@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness import trees
-from harness.dtypes import is_floating
+from harness.dtypes import DTYPES, is_floating
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
@@ -43,6 +43,8 @@ class Backend:
     distributions: ClassVar[tuple[str, ...]] = ()
     #: The command that installs the framework.
     install: ClassVar[str] = ""
+    #: The dtypes that it has at all. A run that names no method leaves out those that lack its own.
+    dtypes: ClassVar[tuple[str, ...]] = DTYPES
     #: Compiled variants; `native` exists besides for every case that has a `native_<name>`.
     variants: ClassVar[tuple[str, ...]] = ()
     #: Seconds that the framework takes to load, and to compile what it meets for the first time,

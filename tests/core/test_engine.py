@@ -752,3 +752,12 @@ def test_a_wrong_backward_of_a_large_input_is_told_and_makes_nobody_else_look_wr
     assert wrong.reference == right.reference == "certified"
     assert right.status == Status.PASS
     assert "at 16 of 2000 elements and along 4 random directions" in wrong.detail
+
+
+def test_a_method_without_the_dtype_is_left_out_unless_it_is_named(case: MakeCase) -> None:
+    made = case(LAYER, YAML)
+    every = cells([made], Request(dtypes=("bfloat16",)))
+    assert "jax" in {cell.backend for cell in every}
+    assert "autograd" not in {cell.backend for cell in every}
+    named = cells([made], Request(dtypes=("bfloat16",), backends=("autograd",)))
+    assert {cell.backend for cell in named} == {"autograd"}
