@@ -200,14 +200,34 @@ def test_a_killed_run_is_taken_up_without_a_row_lost_or_doubled(
     assert table(own) == report
 
 
+#: A case that waits for a file, so that nobody has to be quick.
+WAITING = """
+    import time
+    from pathlib import Path
+
+    import numpy as np
+
+    def forward(xp, x):
+        y = x * x
+        return y
+
+    def inputs(rng):
+        while not Path("go").exists():
+            time.sleep(0.01)
+        return {"x": np.ones(3)}
+"""
+
+
 def test_an_interrupt_writes_what_there_is_and_says_how_to_go_on(own: Path) -> None:
+    write_case(own / "own", WAITING, "inputs: {x: {}}\n", "two")
     process = start(own)
-    wait_for_lines(own, 20, process)
+    wait_for_lines(own, 40, process)
     process.send_signal(signal.SIGINT)
     process.wait()
     said = (own / "said").read_text()
     assert process.returncode == 130, said
     assert "go on with: harness run --cases own" in said and "--resume" in said
-    assert len(pd.read_csv(own / "reports" / "results.csv")) > 0
+    assert set(pd.read_csv(own / "reports" / "results.csv")["case"]) == {"one"}
+    (own / "go").touch()
     assert start(own, "--resume").wait() == 0
-    assert len(lines(own)) == 80
+    assert set(pd.read_csv(own / "reports" / "results.csv")["case"]) == {"one", "two"}
