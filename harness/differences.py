@@ -234,12 +234,10 @@ def along(
     )
 
 
-def _moved(x: Array, t: complex, v: Array, domain: tuple[float, float]) -> Array:
+def _moved(x: Array, t: float, v: Array, domain: tuple[float, float]) -> Array:
     """`x + t v`, clipped, since rounding may lead out of the domain."""
-    if isinstance(t, complex):
-        found: Array = np.clip(x + t.real * v, *domain) + 1j * (t.imag * v)
-        return found
-    return np.clip(np.asarray(x + t * v, x.dtype), *domain)
+    found: Array = np.asarray(x + t * v, x.dtype)
+    return found if domain == EVERYWHERE else np.clip(found, *domain)
 
 
 def slip_of(

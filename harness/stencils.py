@@ -31,6 +31,8 @@ ROUNDING = 16.0
 #: Of the difference of two entries: kinks need 1.7 (wherever the kink is), asymptotics that have
 #: not begun the rest.
 DOUBT = 5.0
+#: How well a complex step agrees with the difference quotient, beyond the rounding of that.
+AGREES = 1e-4
 
 
 class Rule(Protocol):
@@ -68,8 +70,9 @@ class Stencil:
     ratios: tuple[float, ...]
     orders: tuple[int, ...]
     sided: bool = False
-    #: Of the slopes: an entry, the next one; of the second differences: the jump.
-    entries: tuple[tuple[Array, Array, Array], ...] = field(init=False, repr=False, compare=False)
+    #: Of the slopes: an entry, the next one, the one of lower order; of the second differences: the
+    #: jump.
+    entries: tuple[tuple[Array, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         powers, count = _ALL if self.sided else _EVEN, len(self.ratios)
@@ -83,6 +86,8 @@ class Stencil:
             (
                 spread(first, first + order, powers),
                 spread(first + 1, first + 1 + order, powers),
+                # Of several entries the luckiest is taken, so each must please one more.
+                spread(first, first + order - (len(self.orders) > 1 and order > 1), powers),
                 np.zeros(count) if self.sided else spread(first, first + 1 + order, _ODD),
             )
             for order in self.orders
@@ -116,9 +121,10 @@ class Stencil:
         seconds = 0.0 if self.sided else 2 * (values[above] - 2 * middle + values[below]) / apart
         best = np.full(slopes.shape[1:], np.nan)
         error, noise = np.full((2, *slopes.shape[1:]), np.inf)
-        for fine, coarse, jump in self.entries:
+        for fine, coarse, lower, jump in self.entries:
             entry = _weighted(fine, slopes)
             doubt = DOUBT * np.abs(entry - _weighted(coarse, slopes))
+            doubt += np.abs(entry - _weighted(lower, slopes))
             lost = _weighted(np.abs(fine), rounding)
             doubt += np.abs(_weighted(jump, seconds)) / 2 + lost
             better = np.isfinite(entry) & np.isfinite(doubt) & (doubt < error)
@@ -172,7 +178,9 @@ class ComplexStep:
         bend = np.abs((two - one) / (x[2] - x[1]))  # what rounding the argument does
         doubt = 8 * shaken + ROUNDING * eps * bend * np.abs(x[0])
         doubt += errors[0].imag / tiny[:, None]
-        agrees = np.abs(quotient - here) <= unsure + doubt + 1e-6 * np.abs(here)
+        # Its terms may cancel unseen; they are seldom less than value over argument.
+        doubt += errors[0].real / ROUNDING * np.sqrt(eps) / np.abs(steps[:, None])
+        agrees = np.abs(quotient - here) <= unsure + AGREES * np.max(np.abs(slopes), axis=0)
         known = agrees & np.isfinite(here) & np.isfinite(doubt)
         error = np.where(known, doubt, np.inf)
         return np.where(known, here, np.nan), error, error
@@ -216,7 +224,7 @@ SCHEMES = {
         "Richardson extrapolation",
         Stencil(tuple(1.625**k for k in range(6)), (1, 2, 3, 4)),
         Stencil(tuple(1.625**k for k in range(6)), (2, 3, 4), sided=True),
-        1 / 9,
+        1 / 7,
         FINE,
     ),
     "complex": Scheme("complex step", ComplexStep(), ComplexStep(sided=True), 1 / 2, FINE),

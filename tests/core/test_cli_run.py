@@ -174,6 +174,7 @@ def test_the_report_says_what_is_proved(harness: Run, tmp_path: Path) -> None:
 def test_the_reproducing_command_repeats_that_row(harness: Run, tmp_path: Path) -> None:
     pair(tmp_path / "mine", "square", WRONG)
     common = ("--cases", "mine", *CORE, "--seed", "5", "--draws", "5", "--step", "1e-3")
+    common = (*common, "--numeric", "fourth")
     first = harness("run", *common, "--point", "draw4", "--report", "all")
     assert first.status == 1
     commands = re.findall(r"^  reproduce  (.*)$", first.out, re.MULTILINE)
@@ -272,6 +273,23 @@ def test_a_fixed_step_is_coarser_than_a_chosen_one(harness: Run, tmp_path: Path)
     harness(*base, "--step", "1e-2", "--report", "fixed")
     chosen, fixed = (rows(tmp_path / name)["digits"].min() for name in ("chosen", "fixed"))
     assert fixed < chosen - 2
+
+
+def test_the_scheme_is_chosen_by_name_and_named_in_the_row(harness: Run, tmp_path: Path) -> None:
+    base = ("run", "kink_relu", "--backend", "numeric", "--draws", "1", "--mode", "vjp")
+    base = (*base, "--point", "draw0")
+    details = {}
+    for scheme in ("auto", "central", "fourth", "richardson"):
+        harness(*base, "--numeric", scheme, "--report", scheme)
+        details[scheme] = rows(tmp_path / scheme)["detail"].iloc[0]
+    assert list(details.values()) == [
+        *("fourth order", "central differences", "fourth order", "Richardson extrapolation")
+    ]
+    said = harness(*base, "--numeric", "complex", "--report", "complex")
+    assert said.status == 1
+    (row,) = rows(tmp_path / "complex").itertuples()
+    assert row.status == "unsupported"
+    assert "not analytic" in row.detail
 
 
 @pytest.mark.parametrize(

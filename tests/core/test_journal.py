@@ -84,6 +84,7 @@ def test_a_torn_last_line_is_done_again(harness: Run, own: Path) -> None:
     [
         (lambda own, options: options.append("--seed=1"), 12),
         (lambda own, options: options.append("--step=1e-4"), 12),
+        (lambda own, options: options.append("--numeric=fourth"), 12),
         (lambda own, options: options.append("--draws=4"), 4),
         (lambda own, options: write_case(own / "own", PYTHON + "\n    # a word\n", YAML, "one"), 6),
         (lambda own, options: write_case(own / "own", PYTHON, YAML + "\n", "one"), 0),

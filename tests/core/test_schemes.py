@@ -1,0 +1,264 @@
+"""Each scheme knows how far it is off, on smooth functions, at kinks and at the edge of a domain,
+and what it cannot do it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from builders import numerical, program_from, sample_for
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.backends.numeric import NumericBackend
+from harness.compare import Tolerance, Truth, judge
+from harness.directions import Slopes
+from harness.errors import Unsupported
+from harness.lifted import MOST, Lifted
+from harness.model import Gradients, Status, Task
+from harness.stencils import SCHEMES, weights
+
+REAL = ("central", "fourth", "richardson")
+ALL = (*REAL, "complex", "auto")
+#: A random smooth function of t: its value in the text, its derivative here.
+SMOOTH = """
+    def forward(xp, x, a, k):
+        t = xp.expand_dims(x, axis=-1) * k
+        q = a[0] * xp.sin(t) + a[1] * xp.exp(-t * t) + a[2] * t ** 3 + a[3] / (2 + xp.cos(t))
+        f = xp.sum(q)
+        return f
+"""
+
+
+def slope(x: np.ndarray, a: np.ndarray, k: np.ndarray) -> np.ndarray:
+    t = x[:, None] * k
+    terms = a[0] * np.cos(t) - 2 * a[1] * t * np.exp(-t * t) + 3 * a[2] * t**2
+    return np.sum(k * (terms + a[3] * np.sin(t) / (2 + np.cos(t)) ** 2), axis=1)
+
+
+def run(text: str, scheme: str, x: object, **more: object) -> Gradients:
+    program = program_from(text)
+    with np.errstate(all="ignore"):
+        sample = sample_for(program, {"x": np.asarray(x)}, **more)  # type: ignore[arg-type]
+    return NumericBackend(numeric=scheme).differentiate(program, sample)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@numerical
+@given(seed=st.integers(0, 2**31), low=st.sampled_from([-math.inf, 0.0]))
+def test_the_true_error_is_within_the_estimate(
+    scheme: str, dtype: str, seed: int, low: float
+) -> None:
+    program, rng = program_from(SMOOTH), np.random.default_rng(seed)
+    # Some elements are at the edge of their domain, or very near to it.
+    x = np.concatenate([rng.normal(size=4), [0.0, 1e-9, 1e-5]])
+    x = (np.abs(x) if low == 0 else x).astype(dtype)
+    a, k = (rng.normal(size=size).astype(dtype) for size in (4, 3))
+    inputs = {"x": x, "a": a, "k": k}
+    sample = sample_for(
+        program, inputs, dtype=dtype, differentiable=("x",), domains={"x": (low, math.inf)}
+    )
+    found = NumericBackend(numeric=scheme).differentiate(program, sample)
+    truth = slope(*(each.astype(np.float64) for each in (x, a, k)))
+    error = np.abs(found.gradients["x"] - truth)
+    rounding = np.finfo(dtype).eps * (np.abs(truth) + 1e-300)
+    assert np.all(error <= found.uncertainty["x"] + rounding)
+    useful = {"float64": 1e-4, "float32": 0.5}[dtype]
+    assert np.all(found.uncertainty["x"] <= useful * (1 + np.max(np.abs(truth))))
+
+
+@pytest.mark.parametrize("scheme", [*REAL, "auto"])
+@numerical
+@given(distance=st.floats(1e-12, 0.3), sign=st.sampled_from([1, -1]), center=st.floats(-2, 2))
+def test_a_kink_anywhere_within_the_stencil_is_seen(
+    scheme: str, distance: float, sign: int, center: float
+) -> None:
+    kink = center + sign * distance
+    text = f"""
+        def forward(xp, x):
+            f = xp.sum(xp.abs(x - {kink!r}) + xp.sin(x))
+            return f
+    """
+    found = run(text, scheme, [center])
+    truth = np.sign(center - kink) + math.cos(center)
+    assert np.abs(found.gradients["x"] - truth) <= found.uncertainty["x"]
+
+
+@pytest.mark.parametrize("scheme", REAL)
+@pytest.mark.parametrize("body", ["xp.abs(x)", "xp.maximum(x, 0.0)", "xp.sqrt(x * x)"])
+def test_a_kink_at_the_center_is_as_uncertain_as_its_slopes_differ(scheme: str, body: str) -> None:
+    text = f"def forward(xp, x):\n    f = xp.sum({body})\n    return f\n"
+    assert run(text, scheme, [0.0, 1.0]).uncertainty["x"][0] >= 0.5
+
+
+def test_a_higher_order_is_worth_it() -> None:
+    """Of one function, near the same points."""
+    text = "def forward(xp, x):\n    f = xp.sum(xp.exp(xp.sin(x)))\n    return f\n"
+    x = np.linspace(0.5, 3, 50)
+    truth, errors = np.exp(np.sin(x)) * np.cos(x), []
+    for scheme in ("central", "fourth", "richardson", "complex"):
+        found = run(text, scheme, x)
+        assert found.detail == SCHEMES[scheme].title
+        errors.append(np.max(np.abs(found.gradients["x"] - truth)))
+    assert errors[0] > 10 * errors[1] > 10 * errors[2] > 10 * errors[3]
+    assert errors[3] < 1e-14
+
+
+def test_automatic_is_complex_where_it_can_be_and_real_where_not() -> None:
+    text = "def forward(xp, x):\n    f = xp.sum({})\n    return f\n"
+    x = np.linspace(0.5, 3, 20)
+    assert run(text.format("xp.exp(x)"), "auto", x).detail == "complex step"
+    assert run(text.format("xp.abs(x)"), "auto", x).detail == "fourth order"
+    assert "central" in run(text.format("xp.abs(x)"), "auto", [-1e-5, 2.0]).detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("xp.abs(x)", "xp.maximum(x, 0.0)", "xp.sort(x)", "xp.where(x > 0, x, 2 * x)"),
+        *("xp.max(x)", "xp.floor(x) * x", "xp.sign(x) * x", "xp.var(x)", "xp.hypot(x, x)"),
+        "xp.astype(x, xp.float32)",
+    ],
+)
+def test_a_complex_step_refuses_what_is_not_analytic(body: str) -> None:
+    text = f"def forward(xp, x):\n    f = xp.sum({body})\n    return f\n"
+    with pytest.raises(Unsupported):
+        run(text, "complex", [0.5, -1.5])
+
+
+def test_a_complex_step_is_checked_by_a_real_difference() -> None:
+    """The principal root of a square is no analytic function of what was squared, at zero."""
+    text = "def forward(xp, x):\n    f = xp.sum(xp.sqrt(x * x))\n    return f\n"
+    np.testing.assert_allclose(run(text, "complex", [0.5, -1.5]).gradients["x"], [1, -1])
+    with pytest.raises(Unsupported, match="disagrees"):
+        run(text, "complex", [0.0, 1.0])
+    assert run(text, "auto", [0.0, 1.0]).uncertainty["x"][0] >= 1
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_no_scheme_leaves_a_domain(scheme: str) -> None:
+    text = """
+        def forward(xp, x):
+            f = xp.sum(xp.sqrt(x) * xp.sqrt(1 - x))
+            return f
+    """
+    x = np.array([1e-3, 0.25, 0.75, 1 - 1e-3])
+    found = run(text, scheme, x, domains={"x": (0.0, 1.0)})
+    truth = (1 - 2 * x) / (2 * np.sqrt(x * (1 - x)))
+    assert np.all(np.abs(found.gradients["x"] - truth) <= found.uncertainty["x"])
+
+
+@pytest.mark.parametrize("scheme", REAL)
+def test_weights_give_polynomials_exactly(scheme: str) -> None:
+    for powers in ((0, 2, 4, 6), (0, 1, 2, 3)):
+        ratios = SCHEMES[scheme].edge.ratios[:4]  # type: ignore[attr-defined]
+        found = weights(ratios, powers)
+        for place, power in enumerate(powers[: len(ratios)]):
+            total = sum(w * ratio**power for w, ratio in zip(found, ratios, strict=True))
+            assert total == pytest.approx(float(place == 0), abs=1e-9)
+
+
+def test_a_jvp_has_no_complex_step() -> None:
+    program = program_from("def forward(xp, x):\n    f = x * x\n    return f\n")
+    sample = sample_for(program, {"x": np.ones(2)})
+    sample.tangents["x"] = np.ones(2)
+    with pytest.raises(Unsupported, match="axes only"):
+        NumericBackend(numeric="complex").differentiate(program, sample, Task("jvp"))
+
+
+BIG, WRONG = 5000, 18
+
+
+def big(gradient_error: float = 0.0) -> tuple[Gradients, np.ndarray]:
+    text = "def forward(xp, x):\n    f = xp.sum(xp.sin(x) * x)\n    return f\n"
+    x = np.random.default_rng(1).normal(size=BIG)
+    truth = np.cos(x) * x + np.sin(x)
+    truth[WRONG] += gradient_error
+    return run(text, "auto", x), truth
+
+
+def test_what_is_not_computed_is_known_along_directions() -> None:
+    found, truth = big()
+    slopes = found.slopes["x"]
+    assert len(found.sampled["x"]) < BIG
+    assert slopes.known() == list(range(8))
+    expected = [float(np.sum(slopes.direction(index) * truth)) for index in range(8)]
+    assert np.all(np.abs(slopes.midpoints - expected) <= slopes.radii)
+    assert "8 random directions: an error of one part in" in found.detail
+    assert "with probability 0.99" in found.detail
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1e-4])
+def test_slopes_are_a_reference_and_are_judged(wrong: float) -> None:
+    """One wrong element of thousands, which is not among the sampled ones."""
+    found, claimed = big(wrong)
+    assert WRONG not in found.sampled["x"]
+    reference = Truth(
+        found.gradients["x"],
+        "numeric",
+        found.uncertainty["x"],
+        found.sampled["x"],
+        slopes=found.slopes["x"],
+    )
+    expected = Status.PASS if not wrong else Status.IMPRECISE
+    verdict = judge(claimed, reference, Tolerance(1e-12), "float64")
+    assert (verdict.status == Status.PASS) == (not wrong), verdict
+    assert not wrong or "random direction" in verdict.detail
+    back = judge(
+        found.gradients["x"],
+        Truth(claimed, "certified"),
+        Tolerance(1e-12),
+        "float64",
+        uncertainty=found.uncertainty["x"],
+        sampled=found.sampled["x"],
+        slopes=found.slopes["x"],
+    )
+    assert (back.status == Status.PASS) == (expected == Status.PASS), back
+
+
+def test_slopes_along_other_directions_are_not_compared() -> None:
+    found, _ = big()
+    mine = found.slopes["x"]
+    other = Slopes(mine.name, mine.shape, mine.midpoints + 1, mine.radii, seed=1)
+    for slopes, status in (
+        (other, Status.PASS),
+        (Slopes(mine.name, mine.shape, mine.midpoints + 1, mine.radii), Status.FAIL),
+    ):
+        reference = Truth(
+            found.gradients["x"],
+            "numeric",
+            found.uncertainty["x"],
+            found.sampled["x"],
+            slopes=slopes,
+        )
+        verdict = judge(
+            found.gradients["x"],
+            reference,
+            Tolerance(1e-9),
+            "float64",
+            sampled=found.sampled["x"],
+            slopes=mine,
+        )
+        assert (verdict.status == Status.PASS) == (status == Status.PASS), verdict
+
+
+def test_the_stated_power_is_what_directions_have() -> None:
+    """Of the elements that are wrong by as much as a row says is seen, 99 in 100 are seen."""
+    shape, radius = (400,), 1e-3
+    slopes = Slopes("x", shape, np.full(3, 10.0), np.full(3, radius))
+    assert "3 random directions" in slopes.power()
+    smallest = radius / 0.01 ** (1 / 3)
+    weights = np.array([slopes.direction(index) for index in range(3)])
+    seen = np.any(np.abs(weights) * smallest > radius, axis=0)
+    assert 0.97 <= np.mean(seen) <= 1.0
+    assert "too uncertain" in Slopes("x", shape, np.zeros(3), np.full(3, radius)).power()
+    assert Slopes.empty("x", shape, 3).power() == ""
+
+
+def test_too_many_numbers_are_no_balls() -> None:
+    program = program_from("def forward(xp, x):\n    f = xp.sum(x)\n    return f\n")
+    sample = sample_for(program, {"x": np.zeros(MOST + 1)})
+    with pytest.raises(Unsupported, match="too many for balls"):
+        Lifted(program, sample)
