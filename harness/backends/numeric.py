@@ -20,15 +20,23 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import VJP, Backend, Call
-from harness.differences import EVERYWHERE, Found, Plan, along, derivative, joined, slip_of
+from harness.differences.derivative import (
+    EVERYWHERE,
+    Found,
+    Plan,
+    along,
+    derivative,
+    joined,
+    slip_of,
+)
+from harness.differences.perturbed import Perturbed
+from harness.differences.stencils import POOR, ROUNDING
 from harness.directions import Slopes
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
-from harness.perturbed import Perturbed
 from harness.staging import Program
-from harness.stencils import POOR, ROUNDING
 
 #: Elements per input beyond which a seeded sample of them is taken, six evaluations each.
 FULL = 1024

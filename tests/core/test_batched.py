@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.backends.numeric import NumericBackend
-from harness.batched import xp
+from harness.differences.batched import xp
+from harness.differences.lanes import Batched
+from harness.differences.perturbed import Perturbed
 from harness.errors import Unsupported
-from harness.lanes import Batched
-from harness.perturbed import Perturbed
 
 #: Functions of x, of shape (3, 4), with numbers w of the same shape, v (4,), and m (2, 3).
 BODIES = """

@@ -8,16 +8,16 @@ import math
 import numpy as np
 import pytest
 from builders import numerical, program_from, sample_for
+from harness.compare import Tolerance, Truth, judge
+from harness.lifted import MOST, Lifted
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.backends.numeric import NumericBackend
-from harness.compare import Tolerance, Truth, judge
+from harness.differences.stencils import SCHEMES, weights
 from harness.directions import Slopes
 from harness.errors import Unsupported
-from harness.lifted import MOST, Lifted
 from harness.model import Gradients, Status, Task
-from harness.stencils import SCHEMES, weights
 
 REAL = ("central", "fourth", "richardson")
 ALL = (*REAL, "complex", "auto")

@@ -20,8 +20,8 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
+from harness.differences.lanes import Batched
 from harness.errors import Unsupported
-from harness.lanes import Batched
 from harness.model import Array
 from harness.namespace import Namespace
 

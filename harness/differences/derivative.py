@@ -1,6 +1,6 @@
 """A derivative from values alone, and how far it may be off.
 
-A number is only worth something together with its error; `harness.stencils` has the schemes and
+A number is only worth something together with its error; `stencils` has the schemes and
 their estimates. Here is what they leave open: the step, which balances truncation and rounding for
 an argument of a certain magnitude (Press et al., Numerical Recipes, section 5.7). Where that turns
 out poor, other schemes and steps for other magnitudes are tried and what has the smallest estimate
@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.differences.stencils import POOR, SCHEMES, Line, Rule, Scheme
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.stencils import POOR, SCHEMES, Line, Rule, Scheme
 
 #: The domain of an argument that has none.
 EVERYWHERE = (-math.inf, math.inf)

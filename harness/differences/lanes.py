@@ -1,6 +1,6 @@
 """An array that stands for many of its shape, one lane each, behind the operators of the standard.
 
-What its functions do is in `harness.batched`. As long as lanes differ in one element each, which is
+What its functions do is in `batched`. As long as lanes differ in one element each, which is
 how numeric differences begin, they are kept as what they have in common and that element, so that
 1000 sines of 1000 elements are 2000.
 """
@@ -48,7 +48,7 @@ class Batched:
     # An ndarray left of an operator leaves it to us.
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
-    #: The functions of such arrays, which `harness.batched` puts here.
+    #: The functions of such arrays, which `harness.differences.batched` puts here.
     xp: ClassVar[Namespace]
 
     def __init__(

@@ -1,6 +1,6 @@
 """<cotangents, outputs> with one element moved, for many elements at once.
 
-Everything at once is what makes it fast (`harness.batched`), and what could make it wrong: so two
+Everything at once is what makes it fast (`batched`), and what could make it wrong: so two
 inputs of each call, drawn at random, are evaluated by themselves as well, and where the numbers
 differ by more than rounding, or `forward` does what cannot be batched, one after the other it is.
 Complex steps go through the batched functions alone, since they know what is analytic.
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from harness import trees
-from harness.batched import xp as batched_xp
+from harness.differences.batched import xp as batched_xp
+from harness.differences.lanes import MOST, Batched, Wide
+from harness.differences.stencils import ROUNDING, Line
 from harness.errors import Unsupported
-from harness.lanes import MOST, Batched, Wide
 from harness.model import Array, Sample
 from harness.staging import Program
-from harness.stencils import ROUNDING, Line
 
 #: Lanes in one call, as long as they need not be written out.
 LANES = 2**14
