@@ -8,8 +8,6 @@ import math
 import numpy as np
 import pytest
 from builders import numerical, program_from, sample_for
-from harness.compare import Tolerance, Truth, judge
-from harness.lifted import MOST, Lifted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +15,9 @@ from harness.backends.numeric import NumericBackend
 from harness.differences.stencils import SCHEMES, weights
 from harness.directions import Slopes
 from harness.errors import Unsupported
+from harness.judging.compare import Tolerance, Truth, judge
 from harness.model import Gradients, Status, Task
+from harness.truth.lifted import MOST, Lifted
 
 REAL = ("central", "fourth", "richardson")
 ALL = (*REAL, "complex", "auto")
