@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,13 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "m = xp.sum(xp.exp(x))\n    f = xp.log(m)",
         lambda x: np.exp(x) / np.sum(np.exp(x)),
     ),
+    "matrix times vector": (
+        "w = xp.reshape(x, (-1, 20))\n    v = xp.linspace(-1.0, 1.0, 20, dtype=x.dtype)\n"
+        "    f = xp.sum(xp.tanh(xp.matmul(w, v)))",
+        lambda x: np.outer(
+            1 / np.cosh(x.reshape(-1, 20) @ np.linspace(-1, 1, 20)) ** 2, np.linspace(-1, 1, 20)
+        ).ravel(),
+    ),
     "with a maximum": (
         "f = xp.sum(xp.maximum(x, 0.3 * x) * xp.sin(x))",
         lambda x: np.where(x > 0, 1, 0.3) * np.sin(x) + np.maximum(x, 0.3 * x) * np.cos(x),
@@ -57,7 +63,7 @@ def best(function: Callable[[], Any], budget: float = 4.0) -> tuple[float, Any]:
 
 
 def setting(body: str, x: Any) -> tuple[Program, Sample]:
-    text = f"def forward(xp, x):\n    {dedent(body)}\n    return f\n"
+    text = f"def forward(xp, x):\n    {body}\n    return f\n"
     program = Program.of(parse(text, "bench.py"))
     return program, Sample("bench", "draw0", "default", "float64", {"x": x}, ("x",), (np.ones(()),))
 
