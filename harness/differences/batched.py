@@ -217,10 +217,10 @@ def _matmul(a: Any, b: Any) -> Any:
     right = right[..., :, None] if two == 1 else right
     if not isinstance(b, Batched) and right.ndim == 2:
         rows = np.ascontiguousarray(left).reshape(-1, left.shape[-1])
-        found = (rows @ right).reshape(*left.shape[:-1], right.shape[-1])
+        found = _product(rows, right).reshape(*left.shape[:-1], right.shape[-1])
     elif not isinstance(a, Batched) and left.ndim == 2:
         turned = np.ascontiguousarray(right.swapaxes(-1, -2))
-        rows = turned.reshape(-1, turned.shape[-1]) @ left.T
+        rows = _product(turned.reshape(-1, turned.shape[-1]), left.T)
         found = rows.reshape(*turned.shape[:-1], left.shape[0]).swapaxes(-1, -2)
     else:
         ndim = max(one, two, 2)
@@ -229,6 +229,16 @@ def _matmul(a: Any, b: Any) -> Any:
         found = np.matmul(left, right)
     found = found[..., 0, :] if one == 1 else found
     return Batched(found[..., 0] if two == 1 else found)
+
+
+def _product(rows: Array, matrix: Array) -> Array:
+    """A complex number times a real one is two products, not the four that numpy makes of it."""
+    if rows.dtype.kind != "c" or matrix.dtype.kind == "c":
+        return np.asarray(rows @ matrix)
+    found = np.empty((len(rows), matrix.shape[-1]), rows.dtype)
+    found.real = np.ascontiguousarray(rows.real) @ matrix
+    found.imag = np.ascontiguousarray(rows.imag) @ matrix
+    return found
 
 
 def _padded(matrices: Array, operand: Any, ndim: int) -> Array:

@@ -27,8 +27,8 @@ _OTHERS = """
     """
 
 
-#: Elements of all lanes together beyond which they are not written out: 1 MiB, since what fits the
-#: cache is three times as fast.
+#: Elements of all lanes together beyond which they are not written out, unless it is one lane: 1
+#: MiB, since what fits the cache is three times as fast.
 MOST = 2**17
 
 
@@ -71,7 +71,7 @@ class Batched:
         if self._stacked is None:
             assert self.common is not None
             assert self.own is not None
-            if self.own.size * self.common.size > MOST:
+            if self.own.size > 1 and self.own.size * self.common.size > MOST:
                 raise Wide(f"{self.own.size} lanes of {self.common.size} elements")
             found = np.empty((self.own.size, self.common.size), self.own.dtype)
             found[:] = self.common.reshape(-1)

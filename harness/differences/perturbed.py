@@ -46,7 +46,7 @@ class Perturbed:
         shapes = [each.shape for each in (*self.variables, *sample.cotangents)]
         shapes += sample.intermediates.values()
         largest = max(int(np.prod(shape)) for shape in shapes)
-        self._block, self._narrow = LANES, min(MOST // max(largest, 1), LANES)
+        self._block, self._narrow = LANES, max(min(MOST // max(largest, 1), LANES), 1)
         self._rng = np.random.default_rng(0)
 
     def contracted(self, variables: Sequence[Any], xp: Any = None) -> tuple[Any, Any]:
@@ -138,7 +138,7 @@ class Perturbed:
             except Wide:
                 if self._block == self._narrow:
                     raise
-                self._block = max(self._narrow, 1)
+                self._block = self._narrow
             else:
                 start = block.stop
         return values, magnitudes

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.backends.numeric import NumericBackend
 from harness.differences.batched import xp
-from harness.differences.lanes import Batched
+from harness.differences.lanes import MOST, Batched
 from harness.differences.perturbed import Perturbed
 from harness.errors import Unsupported
 
@@ -163,6 +163,18 @@ def test_more_lanes_than_can_be_written_out_are_taken_in_turn() -> None:
     found = NumericBackend(numeric="central").differentiate(program, sample_for(program, {"x": x}))
     error = np.abs(found.gradients["x"] - 2 * x[::-1])
     assert np.all(error <= found.uncertainty["x"])
+
+
+@pytest.mark.parametrize("size", [MOST // 2, MOST + 3])
+def test_an_array_too_large_for_two_lanes_has_one(size: int) -> None:
+    program = program_from(
+        "def forward(xp, x, w):\n    f = xp.sum(xp.flip(x) * x * w)\n    return f\n"
+    )
+    sample = sample_for(program, {"x": np.ones(size), "w": np.ones(size)}, differentiable=("x",))
+    made = Perturbed(program, sample, (), array_numpy)
+    places, values, _ = made.line(0)(np.array([1, 5, 7]), np.full(3, 1e-30j))
+    assert np.all(places.real == 1)
+    np.testing.assert_allclose(values.imag[:, 0], 2e-30, rtol=1e-12)
 
 
 def test_one_after_the_other_is_left_where_case_code_needs_it() -> None:
