@@ -171,12 +171,13 @@ def test_a_row_comes_back_as_it_was(
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "harness", *OWN, "--draws", "20", "--jobs", "2", *options]
 
-    def heed() -> None:
-        # A shell without a terminal lets what it starts in the background ignore SIGINT.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with (folder / "said").open("wb") as said:
-        return subprocess.Popen(words, cwd=folder, stdout=said, stderr=said, preexec_fn=heed)
+    # A shell without a terminal lets what it starts in the background ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with (folder / "said").open("wb") as said:
+            return subprocess.Popen(words, cwd=folder, stdout=said, stderr=said)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for_lines(folder: Path, number: int, process: subprocess.Popen[bytes]) -> None:
