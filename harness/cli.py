@@ -117,10 +117,24 @@ def _numbers(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(command: argparse.ArgumentParser) -> None:
-    _list(command)
+def _methods(command: argparse.ArgumentParser) -> None:
     _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
     _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
+
+
+def _reports(command: argparse.ArgumentParser, files: str) -> None:
+    command.add_argument(
+        "--report",
+        default="reports",
+        metavar="DIR",
+        help=f"where {files} go (default: reports; '' for nowhere)",
+    )
+    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    _list(command)
+    _methods(command)
     _several(command, "--mode", "MODE", "value, vjp, train (default: these); jvp, hvp")
     _several(command, "--point", "POINT", "declared points, draw0, draw1, ... (default: all)")
     _several(command, "--size", "SIZE", "named sizes (default: default)")
@@ -140,14 +154,8 @@ def _run(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also the gradient of every named intermediate, by every method",
     )
-    command.add_argument(
-        "--report",
-        default="reports",
-        metavar="DIR",
-        help="where results.csv and report.md go (default: reports; '' for nowhere)",
-    )
     _several(command, "--require", "NAME", "fail if this backend is not installed ('all': any)")
-    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _reports(command, "results.csv and report.md")
     _workers(command)
 
 
@@ -184,21 +192,13 @@ def _workers(command: argparse.ArgumentParser) -> None:
 def _atlas(command: argparse.ArgumentParser) -> None:
     command.add_argument("case", nargs="*", metavar="CASE", help="name or glob (default: tag kink)")
     _sources(command)
-    _several(command, "--backend", "NAME", "numeric, manual, torch, jax:jit, ... (default: all)")
-    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
-    command.add_argument(
-        "--report",
-        default="reports",
-        metavar="DIR",
-        help="where atlas.csv and atlas.md go (default: reports; '' for nowhere)",
-    )
-    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _methods(command)
+    _reports(command, "atlas.csv and atlas.md")
 
 
 def _bench(command: argparse.ArgumentParser) -> None:
     _list(command)
-    _several(command, "--backend", "NAME", "numeric, manual, torch:compile, ... (default: all)")
-    _several(command, "--dtype", "DTYPE", "float64, float32, float16, bfloat16 (default: float64)")
+    _methods(command)
     _several(command, "--size", "SIZE", "named sizes (default: default)")
     _several(command, "--sizes", "DIM=N,N,...", "one dimension swept, say n=100,1000,10000")
     command.add_argument(
@@ -218,13 +218,7 @@ def _bench(command: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="what one visit may take, the first one with compiling and warm-up (default 120)",
     )
-    command.add_argument(
-        "--report",
-        default="reports",
-        metavar="DIR",
-        help="where bench.csv, bench.md and bench.svg go (default: reports; '' for nowhere)",
-    )
-    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _reports(command, "bench.csv, bench.md and bench.svg")
 
 
 def _show(command: argparse.ArgumentParser) -> None:

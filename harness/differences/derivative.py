@@ -89,13 +89,12 @@ def _steps(scales: Array, root: float, eps: float, quality: float) -> Array:
 @dataclass
 class Found:
     """Derivatives and their error estimates, of shape (lanes, m), NaN and infinity where no step
-    stays inside; which schemes they come from, and why one of them could not be used."""
+    stays inside, and which schemes they come from."""
 
     best: Array
     error: Array
     scheme: Array
     step: Array
-    refused: str = ""
 
     @classmethod
     def none(cls, shape: tuple[int, int]) -> Found:
@@ -153,10 +152,9 @@ def derivative(
                 continue
             try:
                 best, error, noise = rule.apply(line, middle, lanes, sign * steps[lanes])
-            except Unsupported as problem:
+            except Unsupported:
                 if named:
                     raise
-                found.refused = str(problem)
                 break
             found.take(lanes, best, error, steps[lanes], numbers[id(scheme)])
             zero = (found.best[lanes] == 0) & (sharp[lanes, None] | large)

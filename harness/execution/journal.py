@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,7 +55,8 @@ class Keys:
         name = label.partition(":")[0]
         if name not in self._versions:
             # The referee takes part in every row.
-            everything = {**backends.backend_class("manual").versions()}
+            everything = {"python-flint": version("python-flint")}
+            everything |= backends.backend_class("manual").versions()
             everything |= backends.backend_class(name).versions()
             installed = backends.backend_class(name).installed()
             self._versions[name] = f"{__version__} {sorted(everything.items())} {installed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,9 +12,18 @@ from harness.judging import rows
 from harness.judging.directional_cell import DirectionalCell
 from harness.judging.gradient_cell import GradientCell
 from harness.judging.training_cell import TrainingCell
-from harness.model import Answer, Failure, Gradients, Row, Status
+from harness.model import DIRECTIONAL, Answer, Failure, Gradients, Mode, Row, Status
 from harness.plan import Cell
 from harness.workbench import Workbench
+
+_Judge: TypeAlias = type[GradientCell] | type[DirectionalCell] | type[TrainingCell]
+
+#: Who judges which modes; what stops one of them is none of the others' business.
+_JUDGES: tuple[tuple[tuple[Mode, ...], _Judge], ...] = (
+    (("value", "vjp"), GradientCell),
+    (DIRECTIONAL, DirectionalCell),
+    (("train",), TrainingCell),
+)
 
 
 @np.errstate(all="ignore")
@@ -21,17 +31,19 @@ def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
     """The rows of a cell, one at least for every mode asked for; never raises."""
     case = bench.cases[cell.case]
     failed = {mode: each for mode, each in given.items() if isinstance(each, Failure)}
-    numbers = {mode: each for mode, each in given.items() if isinstance(each, Gradients)}
     found: list[Row] = []
-    if numbers:
+    for modes, judge in _JUDGES:
+        numbers: dict[str, Gradients] = {
+            mode: each
+            for mode, each in given.items()
+            if mode in modes and isinstance(each, Gradients)
+        }
+        if not numbers:
+            continue
         try:
-            if cell.training:
-                found = TrainingCell(cell, bench, numbers).rows()
-            else:
-                gradients = GradientCell(cell, bench, numbers).rows()
-                found = gradients + DirectionalCell(cell, bench, numbers).rows()
+            found += judge(cell, bench, numbers).rows()
         except Exception as error:  # a reference runs the case's code, which may raise anything
-            failed = dict.fromkeys(given, failure(error, cell, bench))
+            failed |= dict.fromkeys(numbers, failure(error, cell, bench))
     for mode, each in failed.items():
         blamed = ""
         if cell.backend == "manual" and mode == "vjp" and each.status == Status.ERROR:

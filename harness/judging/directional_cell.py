@@ -14,15 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import backends
 from harness.judging import rows
 from harness.judging.compare import Allows, Truth, Verdict, judge
+from harness.judging.trial import WRONG, tried
 from harness.model import DIRECTIONAL, Array, Gradients, Row, Status, TaskMode
 from harness.plan import Cell
 from harness.rounding.deviation import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
-
-_WRONG = (Status.FAIL, Status.IMPRECISE)
 
 
 class DirectionalCell:
@@ -70,7 +68,7 @@ class DirectionalCell:
         verdict = self._judge(mode, name, got, truth)
         if truth.source == self.cell.backend and verdict.status == Status.PASS:
             return Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
-        if mode == "hvp" or truth.sides is None or verdict.status not in _WRONG or got is None:
+        if mode == "hvp" or truth.sides is None or verdict.status not in WRONG or got is None:
             return verdict
         wider = self.evidence.widened(name, truth)
         if wider is None:
@@ -79,26 +77,14 @@ class DirectionalCell:
             text = "no reference: a kink, of too many elements to tell which JVPs are valid there"
             return replace(verdict, status=Status.UNDECIDED, detail=text)
         again = self._judge(mode, name, got, wider)
-        if again.status in _WRONG:
+        if again.status in WRONG:
             return verdict
         return replace(again, status=Status.KINK, detail="kink: along a valid gradient")
 
     def _judge(self, mode: TaskMode, name: str, got: Array | None, truth: Truth) -> Verdict:
-        # Only a method that approximates may say how uncertain it is, or leave elements out.
-        method = self.cell.backend.partition(":")[0]
-        honest = self.found[mode] if backends.backend_class(method).approximate else None
-        for tolerance in self._tolerances(mode, name):
-            verdict = judge(
-                got,
-                truth,
-                tolerance,
-                self.cell.dtype,
-                uncertainty=honest.uncertainty.get(name) if honest else None,
-                sampled=honest.sampled.get(name) if honest else None,
-            )
-            if verdict.status not in _WRONG:
-                break
-        if verdict.status not in _WRONG and getattr(tolerance, "whole", False):
+        tolerances = self._tolerances(mode, name)
+        verdict, tolerance = tried(self.cell, name, got, truth, tolerances, self.found[mode])
+        if verdict.status not in WRONG and getattr(tolerance, "whole", False):
             text = f"no more than rounding to {self.cell.dtype} may do, which is a lot here"
             return replace(verdict, status=Status.UNDECIDED, detail=text)
         return verdict

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from harness import backends, printed
+from harness import printed
 from harness.answers import compute
 from harness.cases.schema import Expectation
 from harness.diagnose.signature import signature
 from harness.dtypes import is_half, unit_roundoff
 from harness.judging import rows
-from harness.judging.compare import Allows, Tolerance, Truth, Verdict, judge
+from harness.judging.compare import Allows, Tolerance, Truth, Verdict
+from harness.judging.trial import WRONG, tried
 from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
 from harness.rounding.deviation import RoundingTolerance
@@ -111,7 +112,7 @@ class GradientCell:
 
     def _diagnosis(self, name: str, got: Array | None, truth: Truth, verdict: Verdict) -> str:
         """What a wrong gradient looks like and, for the backward, which line is to blame."""
-        if verdict.status not in (Status.FAIL, Status.IMPRECISE) or got is None:
+        if verdict.status not in WRONG or got is None:
             return ""
         looks = signature(got, truth.value)
         blamed = self.subject.accusation.text if self._at_fault(name) else ""
@@ -195,23 +196,8 @@ class GradientCell:
         allowance: Array | float = 0.0,
     ) -> Verdict:
         """Compare `name` among the values, gradients or intermediates (`kind`) with its truth."""
-        # Only a method that approximates may say how uncertain it is, or leave elements out.
-        method = self.cell.backend.partition(":")[0]
-        honest = found if found and backends.backend_class(method).approximate else None
-        for tolerance in self._tolerances(kind, name, truth):
-            verdict = judge(
-                got,
-                truth,
-                tolerance,
-                self.cell.dtype,
-                uncertainty=honest.uncertainty.get(name) if honest else None,
-                sampled=honest.sampled.get(name) if honest else None,
-                slopes=honest.slopes.get(name) if honest else None,
-                allowance=allowance,
-            )
-            if verdict.status not in (Status.FAIL, Status.IMPRECISE):
-                break
-        return verdict
+        tolerances = self._tolerances(kind, name, truth)
+        return tried(self.cell, name, got, truth, tolerances, found, allowance)[0]
 
     def _tolerances(self, kind: str, name: str, truth: Truth) -> Iterator[Allows]:
         """The tolerances to try in turn: the declared one, or what rounding explains.

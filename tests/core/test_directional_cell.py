@@ -17,6 +17,7 @@ from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.engine import Engine
 from harness.errors import UsageError
+from harness.judging.directional_cell import DirectionalCell
 from harness.judging.directional_evidence import RoundingBound
 from harness.model import DIRECTIONAL, Gradients, Row, Sample, Status, Task
 from harness.plan import Request, cells, labels
@@ -482,3 +483,18 @@ def test_what_only_a_wide_bound_explains_is_undecided(
     made = case(python, "inputs: {x: {shape: [1], domain: [0.5, 1]}}")
     (row,) = told(monkeypatch, made, tell, modes=("jvp",))
     assert row.status == status, row
+
+
+def test_a_reference_that_raises_costs_the_rows_of_its_modes_alone(
+    loaded: dict[str, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no reference today")
+
+    monkeypatch.setattr(DirectionalCell, "rows", broken)
+    found = ran(loaded["sigmoid_staged"], "numeric", modes=("value", "vjp", "jvp"))
+    assert {(row.mode, row.status) for row in found} == {
+        ("value", Status.PASS),
+        ("vjp", Status.PASS),
+        ("jvp", Status.ERROR),
+    }
