@@ -60,7 +60,11 @@ class Report:
     def __str__(self) -> str:
         from harness.report import tables
 
-        return tables.details(self.frame).to_string(index=False)
+        found = tables.details(self.frame)
+        texts = {name: table.to_string(index=False) for name, table in found.items()}
+        if len(texts) == 1:
+            return "".join(texts.values())
+        return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
 
 
 def check(

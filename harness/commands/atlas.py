@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import cli
 from harness.atlas import survey
 from harness.cases.registry import find, select
-from harness.commands.run import environment, load_all
+from harness.commands.common import environment, load_all
 from harness.model import Mark, Status
 from harness.plan import Request, cells
 from harness.report import atlas, files, terminal

@@ -16,7 +16,7 @@ from harness.bench.growth import growth
 from harness.bench.rounds import VISITS, timings
 from harness.cases.case import Case
 from harness.cases.registry import find, select
-from harness.commands.run import environment, load_all
+from harness.commands.common import environment, load_all
 from harness.errors import UsageError
 from harness.execution.workers import LocalWorkers, cores
 from harness.model import Status, Timing

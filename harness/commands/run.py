@@ -1,106 +1,35 @@
-"""`harness run`: plan, compare, write the report, print the summary."""
+"""`harness run`: the workers first, since a framework takes longer to load than all that the run
+itself needs (pandas, the cases), which is therefore imported behind them."""
 
 from __future__ import annotations
 
 import argparse
-import platform
-import shlex
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from harness import backends, cli
-from harness.cases.case import Case, load
-from harness.cases.registry import Entry, find, select
-from harness.cases.sampling import check_points
-from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
-from harness.execution.dispatch import Workers
-from harness.execution.executors import connect
-from harness.execution.journal import Journal, Keys
-from harness.execution.run import Run
+from harness import cli
 from harness.execution.workers import LocalWorkers, cores
-from harness.model import Row, Status
-from harness.plan import Cell, Request, cells
+
+if TYPE_CHECKING:
+    from harness.execution.dispatch import Workers
 
 
 def execute(options: argparse.Namespace) -> int:
     """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
     workers = _workers(options)
     try:
-        return _execute(options, workers)
+        from harness.commands.comparison import compare
+
+        return compare(options, workers)
     finally:
         if workers:
             workers.close()
 
 
-def _execute(options: argparse.Namespace, workers: Workers | None) -> int:
-    # pandas takes half a second to load; by now the workers are loading, too.
-    from harness.report import files, terminal
-
-    entries = select(
-        find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
-    )
-    modes: dict[str, Any] = {"modes": cli.split(options.mode)} if options.mode else {}
-    request = Request(
-        backends=cli.split(options.backend),
-        dtypes=cli.split(options.dtype) or ("float64",),
-        points=cli.split(options.point),
-        sizes=cli.split(options.size) or ("default",),
-        seed=options.seed,
-        draws=options.draws,
-        step=options.step,
-        numeric=options.numeric,
-        intermediates=options.intermediates,
-        **modes,
-    )
-    if options.resume and not options.report:
-        raise UsageError("--resume goes on with a journal, so it needs a --report DIR")
-    required = cli.split(options.require)
-    _check_required(required)
-    loaded = load_all(entries)
-    plan = cells(loaded, request)
-    folder = Path(options.report) if options.report else None
-    if folder is not None:
-        files.prepare(folder)
-    journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
-    done: dict[Cell, list[Row]] = {}
-    interrupted = False
-    work = Run(loaded, request, plan, workers, journal)
-    found_rows = work.rows()
-    try:
-        for cell, found in terminal.progress(found_rows, plan, enabled=not options.no_progress):
-            done[cell] = found  # noqa: PERF403 - an interrupt keeps what there is
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        found_rows.close()
-        if journal:
-            journal.close()
-    rows = [row for cell in plan for row in done.get(cell, ())]
-    again = _common(options)
-    if folder is not None and rows:
-        files.write(
-            folder,
-            rows,
-            command=shlex.join(["harness", *options.arguments]),
-            versions=environment(),
-            descriptions=_descriptions(loaded),
-            options=again,
-            peaks=work.peaks,
-        )
-    if rows:
-        report = str(folder / files.MARKDOWN) if folder else ""
-        terminal.summary(rows, again, report, work.peaks)
-    if interrupted:
-        print(_farewell(options, folder, len(rows)), file=sys.stderr)
-        return cli.INTERRUPTED
-    return _status(rows, required)
-
-
 def _workers(options: argparse.Namespace) -> Workers | None:
     """Where the cells run; None is this process."""
     if options.executor:
+        from harness.execution.executors import connect
+
         return connect(options.executor)
     jobs = cores() if options.jobs is None else options.jobs
     if not jobs:
@@ -108,82 +37,3 @@ def _workers(options: argparse.Namespace) -> Workers | None:
     workers = LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
     workers.warm(cli.split(options.backend))
     return workers
-
-
-def _farewell(options: argparse.Namespace, folder: Path | None, comparisons: int) -> str:
-    """What an interrupted run leaves behind, and the command that goes on with it."""
-    if folder is None:
-        return "interrupted"
-    words = [word for word in options.arguments if word != "--resume"]
-    again = shlex.join(["harness", *words, "--resume"])
-    return f"interrupted; {folder}/ has the {comparisons} comparisons so far\n  go on with: {again}"
-
-
-def load_all(entries: Sequence[Entry]) -> list[Case]:
-    """Every case, or a CaseErrors that names everything wrong with any of them."""
-    found: list[Case] = []
-    errors: list[CaseError] = []
-    for entry in entries:
-        try:
-            case = load(entry.file)
-            check_points(case)
-            found.append(case)
-        except CaseError as error:
-            errors.append(error)
-    if errors:
-        raise CaseErrors(errors)
-    return found
-
-
-def _common(options: argparse.Namespace) -> list[str]:
-    """The options that a row's reproducing command repeats, since the row does not tell them."""
-    words = [word for folder in cli.split(options.cases) for word in ("--cases", folder)]
-    if options.seed:
-        words += ["--seed", str(options.seed)]
-    if options.step is not None:
-        words += ["--step", repr(options.step)]
-    if options.numeric != "auto":
-        words += ["--numeric", options.numeric]
-    return words + (["--intermediates"] if options.intermediates else [])
-
-
-def environment() -> dict[str, str]:
-    """Name -> version of everything that may change a number."""
-    machine = f"{platform.system()} {platform.machine()}"
-    found = {"python": platform.python_version(), "platform": machine}
-    for name in backends.names():
-        found |= backends.backend_class(name).versions()
-    return found
-
-
-def _check_required(names: Sequence[str]) -> None:
-    for name in names:
-        if name != "all" and name not in backends.names():
-            raise UsageError(f"no backend `{name}`; {did_you_mean(name, backends.names())}")
-
-
-def _status(rows: Sequence[Row], required: Sequence[str]) -> int:
-    wanted = dict.fromkeys(name for name in required if name != "all")
-    if "all" in required:
-        wanted |= dict.fromkeys(row.backend.partition(":")[0] for row in rows)
-    absent = [name for name in wanted if not backends.backend_class(name).installed()]
-    for name in absent:
-        command = backends.backend_class(name).install
-        print(f"error: `{name}` is required and not installed: {command}", file=sys.stderr)
-    if absent or any(not row.good for row in rows):
-        return cli.FAILED
-    if all(row.status == Status.MISSING for row in rows):
-        print("error: nothing was compared; no method asked for is installed", file=sys.stderr)
-        return cli.USAGE
-    return cli.OK
-
-
-def _descriptions(cases: Sequence[Case]) -> dict[str, dict[str, str]]:
-    return {
-        case.name: {
-            "summary": case.declared.summary,
-            "formula": case.declared.formula,
-            "source": case.declared.source,
-        }
-        for case in cases
-    }

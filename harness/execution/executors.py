@@ -30,7 +30,7 @@ class ExecutorWorkers:
         """Whether the framework is installed here, and so presumably there."""
         return backends.backend_class(kind).installed()
 
-    def width(self, kind: str) -> int:
+    def width(self, kind: str, left: float = 0.0) -> int:
         """Any task may run anywhere."""
         return self.jobs
 
@@ -89,7 +89,7 @@ class DaskWorkers(ExecutorWorkers):
         """Whether some worker has the framework."""
         return self.width(kind) > 0
 
-    def width(self, kind: str) -> int:
+    def width(self, kind: str, left: float = 0.0) -> int:
         """How many tasks of a kind the workers take at the same time."""
         return self._width.get(kind, 0)
 

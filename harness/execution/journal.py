@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -47,7 +47,7 @@ class Keys:
         return _digest(
             self._texts[cell.case],
             self._version(cell.backend),
-            *map(str, (*asdict(cell).values(), request.modes_of(cell), request.seed)),
+            *map(str, (*vars(cell).values(), request.modes_of(cell), request.seed)),
             *map(str, (request.step, request.numeric, request.intermediates)),
         )
 
@@ -122,7 +122,7 @@ def _read(written: bytes) -> dict[str, list[Any]]:
 
 def _plain(row: Row) -> dict[str, Any]:
     """A row as JSON, which has no NaN and no infinity."""
-    found = asdict(row)
+    found = dict(vars(row))
     for name in _FLOATS:
         value = found[name]
         found[name] = value if math.isfinite(value) else str(value)

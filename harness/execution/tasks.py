@@ -8,6 +8,7 @@ referee: nobody in between has to look into them.
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,27 +48,31 @@ def _workbench(parcel: bytes) -> Workbench:
 class Done(Generic[T]):
     """What came of a task, one result for each of its cells, and the memory that it took.
 
-    peak: bytes that the worker held at its worst moment, libraries included.
+    peak:     bytes that the worker held at its worst moment, libraries included.
+    seconds:  how long it took.
     """
 
     results: list[T]
     peak: int
+    seconds: float
 
 
 def answers(parcel: bytes, cells: Sequence[Cell]) -> Done[bytes]:
     """Run one method on some cells of a case."""
     forget_peak()
+    start = time.perf_counter()
     bench = _workbench(parcel)
     found = [pack_answer(answer(cell, bench)) for cell in cells]
-    return Done(found, peak())
+    return Done(found, peak(), time.perf_counter() - start)
 
 
 def verdicts(parcel: bytes, work: Sequence[tuple[Cell, bytes | None]]) -> Done[list[Row]]:
     """Judge answers; a cell without one is answered here."""
     forget_peak()
+    start = time.perf_counter()
     bench = _workbench(parcel)
     found = [
         judged(cell, answer(cell, bench) if given is None else pickle.loads(given), bench)
         for cell, given in work
     ]
-    return Done(found, peak())
+    return Done(found, peak(), time.perf_counter() - start)

@@ -24,6 +24,8 @@ from harness.model import Failure, Status
 
 #: The worker that judges, and that runs the methods which need no framework.
 REFEREE = "referee"
+#: Seconds of work that make up for loading a framework once more, in time and in memory.
+_WORTH = 5.0
 #: How many threads the libraries of one worker start.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 #: Besides, where the number is not a default but an order; the last one is XLA's.
@@ -76,9 +78,15 @@ class LocalWorkers:
         """Whether the framework is installed."""
         return backends.backend_class(kind).installed()
 
-    def width(self, kind: str) -> int:
-        """How many tasks of a kind may run at the same time."""
-        return self.jobs if kind == REFEREE else 1
+    def width(self, kind: str, left: float) -> int:
+        """How many tasks of a kind may run at the same time: one, and more where so many seconds
+        are left that another worker is worth its start."""
+        if kind == REFEREE:
+            return self.jobs
+        started = len(self._idle.get(kind, ())) + sum(
+            kind == each for each, _ in self._busy.values()
+        )
+        return max(started, 1 + int(left / _WORTH))
 
     def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run a function in a worker of that kind. The future raises what it raises, and what

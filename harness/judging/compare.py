@@ -8,7 +8,7 @@ NaN.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Protocol
 
@@ -90,7 +90,7 @@ class Verdict:
 
     def measures(self) -> dict[str, Any]:
         """The fields that a row takes over; it puts more than this into `detail`."""
-        return {name: value for name, value in asdict(self).items() if name != "detail"}
+        return {name: value for name, value in vars(self).items() if name != "detail"}
 
 
 def judge(

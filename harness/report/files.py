@@ -116,16 +116,16 @@ def markdown(
             _table(proved),
         ]
     parts.append("## Cases")
-    for name, group in table.groupby("case", sort=False):
-        about = descriptions.get(str(name), {})
-        parts.append(f"### {escape(str(name))}")
+    for name, details in tables.details(table).items():
+        about = descriptions.get(name, {})
+        parts.append(f"### {escape(name)}")
         if about.get("summary"):
             parts.append(paragraph(about["summary"]))
         if about.get("formula"):
             parts.append(_fence(about["formula"], "math"))
         if about.get("source"):
             parts.append(f"Source: {escape(about['source'])}")
-        parts.append(_table(tables.details(group)))
+        parts.append(_table(details))
     if peaks:
         parts += [
             "## Memory",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 
 import pandas as pd
 
@@ -31,7 +31,7 @@ _ORDER = (
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line per row, in the order of the columns of the CSV file."""
-    return pd.DataFrame([astuple(row) for row in rows], columns=COLUMNS)
+    return pd.DataFrame([tuple(vars(row).values()) for row in rows], columns=COLUMNS)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -45,9 +45,13 @@ def summaries(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(dtype): summary(each) for dtype, each in table.groupby("dtype", sort=False)}
 
 
-def details(table: pd.DataFrame) -> pd.DataFrame:
-    """One case's rows: point, size, dtype, mode and quantity by backend."""
-    return _marked(_worst(table, ["point", "size", "dtype", "mode", "quantity"]))
+def details(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Case -> its rows: point, size, dtype, mode and quantity by backend."""
+    grouped = _worst(table, ["case", "point", "size", "dtype", "mode", "quantity"])
+    return {
+        str(name): _marked(each.droplevel("case"))
+        for name, each in grouped.groupby("case", sort=False)
+    }
 
 
 def certificates(table: pd.DataFrame) -> pd.DataFrame:

@@ -48,6 +48,12 @@ def test_a_right_backward_is_a_report() -> None:
     assert "d/dx" in str(report)
 
 
+def test_the_table_of_several_cases_names_each() -> None:
+    text = str(harness.run("sum_times_z", "sigmoid_staged", backends=("manual",), draws=1, jobs=0))
+    assert text.index("sigmoid_staged") < text.index("d/da") < text.index("sum_times_z")
+    assert str(harness.Report(())) == ""
+
+
 def test_a_wrong_backward_is_a_mismatch_that_says_where() -> None:
     with pytest.raises(GradientMismatch) as caught:
         check(forward, wrong, backends=["manual"], x=X)

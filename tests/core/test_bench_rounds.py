@@ -47,7 +47,7 @@ class Timers:
     def has(self, kind: str) -> bool:
         return True
 
-    def width(self, kind: str) -> int:
+    def width(self, kind: str, left: float) -> int:
         return 1
 
     def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:

@@ -214,12 +214,12 @@ def test_the_digits_of_a_formula_are_not_those_of_a_number() -> None:
     for digits in (math.nan, 3.0, 37.9, math.inf):
         proof = replace(PROOF, digits=digits)
         assert list(tables.summary(tables.frame([ROW, proof]))["manual"]) == ["pass 15.9"]
-    details = tables.details(tables.frame([ROW, PROOF, unknown]))
+    (details,) = tables.details(tables.frame([ROW, PROOF, unknown])).values()
     assert dict(zip(details["quantity"], details["manual"], strict=True)) == {
         "d/dx": "pass 15.9",
         "certificate": "pass 37",
     }
-    exact = tables.details(tables.frame([replace(PROOF, digits=math.inf)]))
+    (exact,) = tables.details(tables.frame([replace(PROOF, digits=math.inf)])).values()
     assert list(exact["manual"]) == ["pass exact"]
 
 

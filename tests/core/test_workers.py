@@ -127,7 +127,7 @@ class Unreliable:
     def has(self, kind: str) -> bool:
         return False
 
-    def width(self, kind: str) -> int:
+    def width(self, kind: str, left: float) -> int:
         return 1
 
     def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
