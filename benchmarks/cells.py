@@ -24,17 +24,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import synthetic
+
 METHODS, DRAWS = 6, 10
-PYTHON = """
-def forward(xp, x):
-    y = xp.exp(x)
-    return y
-
-
-def backward(xp, dy, y):
-    return {"x": y * dy}
-"""
-YAML = "summary: one of many\ninputs:\n  x: {shape: [3]}\n"
 
 
 class Free:
@@ -54,7 +46,7 @@ class Free:
 
         future: Future[Any] = Future()
         if function.__name__ == "answers":
-            future.set_result(Done([b"" for _ in arguments[1]], 0))
+            future.set_result(Done([b"" for _ in arguments[1]], 0, 0.0))
         else:
             found = [
                 [
@@ -67,7 +59,7 @@ class Free:
                 ]
                 for cell, _ in arguments[1]
             ]
-            future.set_result(Done(found, 0))
+            future.set_result(Done(found, 0, 0.0))
         return future
 
     def release(self, future: Future[Any]) -> None:
@@ -100,9 +92,7 @@ def measure(cells: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = []
-        for number in range(max(1, cells // (METHODS * DRAWS))):
-            (folder / f"case{number}.py").write_text(PYTHON)
-            (folder / f"case{number}.yaml").write_text(YAML)
+        synthetic.write(folder, max(1, cells // (METHODS * DRAWS)))
         stage("write")
         for file in sorted(folder.glob("*.yaml")):
             cases.append(load(file))

@@ -23,17 +23,8 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import synthetic
 
-PYTHON = """
-def forward(xp, x):
-    y = xp.exp(x) * {number}.
-    return y
-
-
-def backward(xp, dy, y):
-    dx = y * dy
-    return {{"x": dx}}
-"""
 CASES, DRAWS = 12, 8
 
 
@@ -81,11 +72,7 @@ def main() -> None:
     done: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "own").mkdir()
-        for number in range(1, CASES + 1):
-            (folder / "own" / f"case{number}.py").write_text(PYTHON.format(number=number))
-            yaml = "summary: a case to be killed\ninputs:\n  x: {shape: [3]}\n"
-            (folder / "own" / f"case{number}.yaml").write_text(yaml)
+        synthetic.write(folder / "own", CASES)
         start = time.perf_counter()
         assert Run(folder, options.backend, "alone").process.wait() == 0
         whole = time.perf_counter() - start

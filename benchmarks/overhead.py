@@ -5,16 +5,19 @@ Value and gradient of every built-in case at the same points, in float64, by all
 
 - `harness`: `harness run`, with its workers;
 - `together`: one script that does what a plain person would, one method after the other;
-- one such script for each framework alone.
+- one such script for each framework alone;
+- `harness, kept`: `harness run` where jax keeps what it compiles in a folder, as it does when the
+  environment tells it to, filled by a run before the first round; and jax alone with that folder.
 
-Prints wall times and two ratios: the harness to `together` (at most 1.25 is asked), and to the
-slowest framework alone (at most 1.15).
+Prints wall times and the ratios of the harness to `together` (at most 1.25 is asked) and to the
+slowest framework alone (at most 1.15), each as it is and with what jax has kept.
 
     python benchmarks/overhead.py [ROUNDS]
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import statistics
 import subprocess
@@ -61,9 +64,13 @@ def samples() -> list[dict[str, Any]]:
     return found
 
 
-def seconds(command: list[str], folder: str) -> float:
+def seconds(command: list[str], folder: str, kept: bool = False) -> float:
+    environment = {name: text for name, text in os.environ.items() if name[:4] != "JAX_"}
+    if kept:
+        environment["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/kept"
+        environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     start = time.perf_counter()
-    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    subprocess.run(command, check=True, cwd=folder, capture_output=True, env=environment)
     return time.perf_counter() - start
 
 
@@ -77,18 +84,24 @@ def main(rounds: int) -> None:
         run += ["--draws", str(DRAWS), "--no-progress", "--report", folder]
         commands = {"harness": run, "together": [*bare, *METHODS]}
         commands |= {name: [*bare, name] for name in METHODS[2:]}
-        times: dict[str, list[float]] = {name: [] for name in commands}
+        kept = {f"{name}, kept": commands[name] for name in ("harness", "jax")}
+        for command in kept.values():
+            seconds(command, folder, kept=True)
+        times: dict[str, list[float]] = {name: [] for name in (*commands, *kept)}
         for _ in range(rounds):
             for name, command in commands.items():
                 times[name].append(seconds(command, folder))
+            for name, command in kept.items():
+                times[name].append(seconds(command, folder, kept=True))
     for name, each in times.items():
-        print(f"{name:10} {min(each):6.2f} s best, {statistics.median(each):6.2f} s median")
+        print(f"{name:13} {min(each):6.2f} s best, {statistics.median(each):6.2f} s median")
     alone = {name: statistics.median(times[name]) for name in METHODS[2:]}
     slowest = max(alone, key=lambda name: alone[name])
-    for name in ("together", slowest):
-        ratios = [h / b for h, b in zip(times["harness"], times[name], strict=True)]
-        best = min(times["harness"]) / min(times[name])
-        print(f"harness / {name}: {best:.2f} of the best, {statistics.median(ratios):.2f} median")
+    for ours in ("harness", "harness, kept"):
+        for name in dict.fromkeys(("together", slowest, "jax, kept")):
+            ratios = [h / b for h, b in zip(times[ours], times[name], strict=True)]
+            best, median = min(times[ours]) / min(times[name]), statistics.median(ratios)
+            print(f"({ours}) / ({name}): {best:.2f} of the best, {median:.2f} median")
 
 
 if __name__ == "__main__":

@@ -15,17 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import synthetic
+
 DRAWS, METHODS = 50, 2
-PYTHON = """
-def forward(xp, x):
-    y = xp.exp(x)
-    return y
-
-
-def backward(xp, dy, y):
-    return {"x": y * dy}
-"""
-YAML = "summary: one of many\ninputs:\n  x: {shape: [3]}\n"
 ENGINE = """
 from pathlib import Path
 from harness.cases.case import load
@@ -49,11 +41,8 @@ def seconds(command: list[str], folder: Path) -> float:
 def main(cells: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "cases").mkdir()
         (folder / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider\n")
-        for number in range(cells // (DRAWS * METHODS)):
-            (folder / "cases" / f"case{number:04}.py").write_text(PYTHON)
-            (folder / "cases" / f"case{number:04}.yaml").write_text(YAML)
+        synthetic.write(folder / "cases", cells // (DRAWS * METHODS))
         (folder / "test_empty.py").write_text(
             "import pytest\n\n\n"
             f"@pytest.mark.parametrize('number', range({cells}))\n"
