@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -10,7 +11,7 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 def forget_peak() -> None:
     """Start to measure anew, where the system can; else the peak is that of the whole process."""
-    if _CLEAR.exists():
+    with suppress(OSError):
         _CLEAR.write_text("5")
 
 
