@@ -156,27 +156,21 @@ class NumericBackend(Backend):
         center = variable.reshape(-1)[indices].astype(np.float64)
         size = np.abs(magnitudes.reshape(-1)[indices].astype(np.float64))
         size = np.maximum(size, _typical(magnitudes))
-        finite = np.isfinite(size) & np.isfinite(center)  # no step leads away from infinity
+        center = np.where(np.isfinite(size), center, np.nan)  # no step leads away from infinity
         near = np.where(center == 0, size, np.abs(center))
-        some = np.flatnonzero(finite)
-        scales = [each[some] for each in (size, np.ones_like(size), near, size / 64, size / 4096)]
         line = perturbed.line(position)
         found = derivative(
-            lambda lanes, offsets: line(indices[some][lanes], offsets),
+            lambda lanes, offsets: line(indices[lanes], offsets),
             middle,
-            self.plan.attempts(scales, perturbed.eps),
-            center=center[some],
+            self.plan.attempts([size, np.ones_like(size), near], perturbed.eps),
+            center=center,
             domain=perturbed.sample.domains.get(perturbed.names[position], EVERYWHERE),
-            sharp=size[some] >= 1,
             named=self.plan.numeric != "auto",
         )
         if self.plan.numeric == "complex" and not np.all(np.isfinite(found.best)):
             name = perturbed.names[position]
             raise Unsupported(f"the complex step disagrees with a central difference in `{name}`")
-        whole = Found.none((len(indices), 1))
-        whole.take(some, found.best, found.error, found.step[:, 0], 0)
-        whole.scheme[some] = found.scheme
-        return whole
+        return found
 
     def _slopes(self, perturbed: Perturbed, position: int) -> Slopes:
         """The derivative along random directions of one leaf, each made when it is needed."""
@@ -371,16 +365,6 @@ def _chosen(sample: Sample, name: str, size: int, full: int) -> Array:
         return np.arange(size)
     seed = [size, *f"{sample.case}/{sample.point}/{name}".encode()]
     return np.sort(np.random.default_rng(seed).choice(size, full, replace=False))
-
-
-def _contract(cotangents: Sequence[Array], outputs: Sequence[Any]) -> tuple[float, float]:
-    """`<cotangent, outputs>` in float64, and the sum of the magnitudes of its terms."""
-    total = magnitude = 0.0
-    for cotangent, output in zip(cotangents, outputs, strict=True):
-        terms = np.multiply(cotangent, output, dtype=np.float64)
-        total += float(terms.sum())
-        magnitude += float(np.abs(terms).sum())
-    return total, magnitude
 
 
 BACKEND = NumericBackend
