@@ -169,7 +169,9 @@ class NumericBackend(Backend):
         )
         if self.plan.numeric == "complex" and not np.all(np.isfinite(found.best)):
             name = perturbed.names[position]
-            raise Unsupported(f"the complex step disagrees with a central difference in `{name}`")
+            raise Unsupported(
+                f"`forward` is not real, or not analytic, near some element of `{name}`"
+            )
         return found
 
     def _slopes(self, perturbed: Perturbed, position: int) -> Slopes:

@@ -34,8 +34,12 @@ DOUBT = 5.0
 #: Of the jump of the slope at a kink: half of it is what the middle is off, the rest what the jump
 #: is off.
 JUMP = 0.55
-#: How well a complex step agrees with the difference quotient, beyond the rounding of that.
-AGREES = 1e-4
+#: How well a complex step agrees with the difference quotient, beyond the rounding of that: to a
+#: part of the derivatives, and of their second difference, of which a sixth or a third is what the
+#: quotient is off, and half what it is off at a kink.
+AGREES, BENT = 1e-4, 0.4
+#: By how many times its magnitude a function may change within the distance of that quotient.
+REAL = 2.0**40
 
 
 class Rule(Protocol):
@@ -199,8 +203,12 @@ class ComplexStep:
         doubt += errors[0].imag / tiny[:, None]
         # Its terms may cancel unseen; they are seldom less than value over argument.
         doubt += errors[0].real / ROUNDING * np.sqrt(eps) / np.abs(steps[:, None])
-        agrees = np.abs(quotient - here) <= unsure + AGREES * np.max(np.abs(slopes), axis=0)
-        known = agrees & np.isfinite(here) & np.isfinite(doubt)
+        # Of what is not real, (-2)**x say, an imaginary part is left, however small the step.
+        size = np.max(np.abs(values.real), axis=0)
+        real = np.all(np.abs(slopes * steps[:, None]) <= REAL * size, axis=0)
+        unsure += AGREES * np.max(np.abs(slopes), axis=0) + BENT * shaken
+        agrees = np.abs(quotient - here) <= unsure
+        known = real & agrees & np.isfinite(here) & np.isfinite(doubt)
         error = np.where(known, doubt, np.inf)
         return np.where(known, here, np.nan), error, np.full_like(error, np.nan)
 
