@@ -34,6 +34,9 @@ ROUNDED = 4.0
 LONGER, SHORTER = 4.0, (2.0**6, 2.0**12, 2.0**18)
 #: The longest distance of a first attempt, in scales of the argument.
 FARTHEST = 0.25
+#: An element is near an edge if it has less room than this part of what others have: a step that
+#: fits in it costs them few digits.
+NEAR = 2.0**-7
 _NAMES = list(SCHEMES)
 #: Runs that tell what rounding the arguments does to a function.
 SHAKES = 2
@@ -225,17 +228,15 @@ def along(
     plan: Plan,
     eps: float,
     quality: float = 1.0,
-    analytic: bool = True,
-    slip: Array | None = None,
+    middle: tuple[Array, Array] | None = None,
 ) -> Found:
     """The derivative of `function` at `variables` along `tangents`, in one lane.
 
     `function` gives a 1-d array of values and bounds of their rounding errors, which are good to
-    eps**quality; of complex variables where it is `analytic`. `slip` is what rounding the arguments
-    does, where that is known.
+    eps**quality; `middle` is what `middle_of` says, where that is known. Steps are real, since no
+    line is worth the price of whole arrays of complex numbers.
     """
-    here, _ = function(list(variables))
-    shaken = slip_of(function, variables, here, eps) if slip is None else slip
+    here, slip = middle or middle_of(function, variables, eps)
 
     def line(_lanes: Array, offsets: Array) -> tuple[Array, Array, Array]:
         values, errors = [], []
@@ -246,7 +247,7 @@ def along(
             ]
             value, error = function(moved)
             values.append(value)
-            errors.append(error + shaken)
+            errors.append(error + slip)
         return offsets[:, None], np.array(values), np.array(errors)
 
     inside = [_room(*each) for each in zip(variables, tangents, domains, strict=True)]
@@ -255,7 +256,7 @@ def along(
     return derivative(
         line,
         here[None],
-        plan.attempts([np.array([each]) for each in scales], eps, quality, analytic),
+        plan.attempts([np.array([each]) for each in scales], eps, quality, False),
         center=np.zeros(1),
         domain=(
             max((low for low, _ in inside), default=-math.inf),
@@ -271,14 +272,12 @@ def _moved(x: Array, t: float, v: Array, domain: tuple[float, float]) -> Array:
     return found if domain == EVERYWHERE else np.clip(found, *domain)
 
 
-def slip_of(
-    function: Callable[[list[Array]], tuple[Array, Array]],
-    variables: Sequence[Array],
-    here: Array,
-    eps: float,
-) -> Array:
-    """What rounding each element of `x + t v` does: what a unit in the last place of the arguments
-    does, in random directions. The values `here` are those of the arguments themselves."""
+def middle_of(
+    function: Callable[[list[Array]], tuple[Array, Array]], variables: Sequence[Array], eps: float
+) -> tuple[Array, Array]:
+    """The values at `variables`, and what rounding each element of `x + t v` does to them: what a
+    unit in the last place of the arguments does, in random directions."""
+    here, _ = function(list(variables))
     rng = np.random.default_rng(here.size)
     slip = np.zeros(here.shape)
     for _ in range(SHAKES):
@@ -287,7 +286,7 @@ def slip_of(
             factors = 1 + eps * (2.0 * rng.integers(0, 2, x.shape, dtype=np.int8) - 1)
             shaken.append(np.asarray(x * factors, x.dtype))
         slip = np.fmax(slip, np.abs(function(shaken)[0] - here))
-    return np.where(np.isfinite(slip), slip, 0.0)
+    return here, np.where(np.isfinite(slip), slip, 0.0)
 
 
 def _scales(variables: Sequence[Array], tangents: Sequence[Array]) -> tuple[float, float]:
@@ -316,6 +315,21 @@ def _room(x: Array, v: Array, domain: tuple[float, float]) -> tuple[float, float
         float(np.max(np.min(ends, axis=0), initial=-math.inf)),
         float(np.min(np.max(ends, axis=0), initial=math.inf)),
     )
+
+
+def scales_in(domain: tuple[float, float], values: Array) -> Array:
+    """By how much less than the others each element may move inside the interval `domain`. Elements
+    at the edge itself have no room to either side, and no scale helps."""
+    room = np.minimum(values - np.float64(domain[0]), np.float64(domain[1]) - values)
+    # No step is longer than the largest element, or than the largest room.
+    sizes = (each[np.isfinite(each)] for each in (np.abs(values), room))
+    unit = min(float(np.max(each, initial=0.0)) for each in sizes)
+    near = (room > 0) & (room < NEAR * unit)
+    if not np.any(near):
+        return np.broadcast_to(1.0, values.shape)
+    found = np.ones(values.shape)
+    found[near] = 2.0 ** np.floor(np.log2(room[near] / unit))
+    return found
 
 
 def joined(arrays: Iterable[Array]) -> Array:

@@ -4,6 +4,7 @@ and what it cannot do it refuses."""
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.backends.numeric import NumericBackend
+from harness.differences.derivative import NEAR, scales_in
 from harness.differences.stencils import SCHEMES, weights
 from harness.directions import Slopes
 from harness.errors import Unsupported
@@ -267,6 +269,76 @@ def test_slopes_are_a_reference_and_are_judged(wrong: float) -> None:
         slopes=found.slopes["x"],
     )
     assert (back.status == Status.PASS) == (expected == Status.PASS), back
+
+
+NEARLY = 1e-12
+
+
+def beside_an_edge() -> tuple[Gradients, np.ndarray]:
+    """A large input of a logarithm with one element that nearly touches the edge of its domain."""
+    x = np.random.default_rng(1).uniform(0.5, 3.0, BIG)
+    x[7] = NEARLY
+    text = "def forward(xp, x):\n    f = xp.sum(xp.log(x))\n    return f\n"
+    return run(text, "auto", x, domains={"x": (0.0, math.inf)}), 1 / x
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_an_element_beside_an_edge_hides_no_other(
+    scaled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With plain directions, all of which it keeps from moving, an error in another is missed."""
+    if not scaled:
+        monkeypatch.setattr("harness.differences.derivative.NEAR", 0.0)
+    found, claimed = beside_an_edge()
+    slopes = found.slopes["x"]
+    assert len(slopes.known()) == 8
+    reference = Truth(
+        found.gradients["x"],
+        "numeric",
+        found.uncertainty["x"],
+        found.sampled["x"],
+        slopes=slopes,
+    )
+    right = judge(claimed, reference, Tolerance(1e-12), "float64")
+    assert right.status == Status.PASS, right
+    claimed[np.setdiff1d(np.arange(BIG), found.sampled["x"])[WRONG]] *= 1 + 1e-4
+    wrong = judge(claimed, reference, Tolerance(1e-12), "float64")
+    assert (wrong.status != Status.PASS) == scaled, wrong
+
+
+def test_what_is_said_of_elements_beside_an_edge_is_true() -> None:
+    """They are seen that much less along the directions, and are looked at one by one."""
+    found, truth = beside_an_edge()
+    slopes = found.slopes["x"]
+    assert 7 in found.sampled["x"]
+    assert abs(found.gradients["x"][7] - truth[7]) <= found.uncertainty["x"][7] <= 1e-3 * truth[7]
+    weights = np.array([slopes.direction(index) for index in slopes.known()])
+    assert np.all(np.abs(weights[:, 7]) <= NEARLY / 2)
+    assert np.all(np.abs(weights @ truth - slopes.midpoints) <= slopes.radii + 1e-9)
+    assert "or one up to 4e+12 times as large in 1 near the domain's edge" in found.detail
+    plain = Slopes(slopes.name, slopes.shape, slopes.midpoints, slopes.radii)
+    assert slopes.same_directions(pickle.loads(pickle.dumps(slopes)))
+    assert not slopes.same_directions(plain)
+    assert not plain.same_directions(slopes)
+
+
+@numerical
+@given(
+    low=st.floats(-10, 10),
+    width=st.floats(1e-3, 10),
+    rooms=st.lists(st.floats(1e-14, 0.5), min_size=1, max_size=8),
+)
+def test_scaled_directions_leave_room(low: float, width: float, rooms: list[float]) -> None:
+    """Where no element is at the edge, none allows less than a small part of what others do."""
+    x = np.clip(low + width * np.array([*rooms, 0.5]), low, low + width)
+    scales = scales_in((low, low + width), x)
+    room = np.minimum(x - low, low + width - x)
+    inside = room > 0
+    unit = min(np.max(np.abs(x)), np.max(room))
+    assert np.all((scales <= 1) & (scales > 0))
+    assert np.all(room[inside] >= NEAR * unit * scales[inside])
+    assert np.all(scales[room >= NEAR * unit] == 1)
+    assert np.all(scales_in((-math.inf, math.inf), x) == 1)
 
 
 def test_slopes_along_other_directions_are_not_compared() -> None:
