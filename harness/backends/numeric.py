@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import array_api_compat.numpy as array_numpy
@@ -27,7 +27,8 @@ from harness.differences.derivative import (
     along,
     derivative,
     joined,
-    slip_of,
+    middle_of,
+    scales_in,
 )
 from harness.differences.perturbed import Perturbed
 from harness.differences.stencils import POOR, ROUNDING
@@ -38,24 +39,58 @@ from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program
 
-#: Elements per input beyond which a seeded sample of them is taken, six evaluations each.
+#: Elements per input beyond which a seeded sample of them is taken, ten evaluations each.
 FULL = 1024
 #: The more elements there are, the longer each evaluation takes: so many times the number of
 #: elements are evaluated, but never fewer than the fewest.
 WORK, FEWEST = 2**22, 16
-#: Random directions that then stand for the rest, six to 30 evaluations each: with 1e7 elements,
+#: Random directions that then stand for the rest, ten to 30 evaluations each: with 1e7 elements,
 #: 2e9 element evaluations are all that anybody waits for.
 DIRECTIONS = 8
-#: The same for an intermediate, which only serves to cross-check the manual backward.
+#: The elements of an intermediate, which only serves to cross-check the manual backward.
 FULL_INTERMEDIATE = 16
 #: Elements of all leaves together up to which an HVP is made of numeric gradients.
 FULL_HESSIAN = 64
 
-#: A quotient of a function that is good to eps is itself good to eps to this power.
-QUOTIENTS = POOR
-
 #: A function of the inputs: named arrays, each with bounds of its errors.
 Estimate: TypeAlias = Callable[[dict[str, Any]], dict[str, tuple[Array, Array]]]
+
+
+@dataclass(frozen=True)
+class Scaled(Slopes):
+    """Slopes along directions whose elements are multiplied by `scales`, of the array's shape:
+    powers of two, 1 for all elements but those near an edge of the domain, which would keep the
+    others from moving. An error in these is seen that much less, which the row says."""
+
+    scales: Array = field(default_factory=lambda: np.ones(()))
+    #: Not the same directions as the plain ones.
+    seed: int = 1
+
+    @classmethod
+    def along(cls, name: str, scales: Array, count: int) -> Scaled:
+        """Of `count` directions, none of them known yet."""
+        return cls(name, scales.shape, np.full(count, np.nan), np.full(count, np.inf), 1, scales)
+
+    def direction(self, index: int) -> Array:
+        """As in Slopes, scaled."""
+        found: Array = super().direction(index) * self.scales
+        return found
+
+    def same_directions(self, other: Slopes) -> bool:
+        """As in Slopes."""
+        return (
+            isinstance(other, Scaled)
+            and super().same_directions(other)
+            and np.array_equal(self.scales, other.scales)
+        )
+
+    def power(self) -> str:
+        """As in Slopes; and by how much less is seen in the elements near an edge."""
+        plain, few = super().power(), int(np.count_nonzero(self.scales < 1))
+        if not few or not plain:
+            return plain
+        most = 1 / float(np.min(self.scales))
+        return f"{plain}, or one up to {most:.0e} times as large in {few} near the domain's edge"
 
 
 class NumericBackend(Backend):
@@ -94,7 +129,7 @@ class NumericBackend(Backend):
             written = program.backward_code is not None
             result.detail = f"differences of {'`backward`' if written else 'differences'}"
             slopes = self._written(program, sample) if written else self._own(program, sample)
-            quality = 1.0 if written else QUOTIENTS
+            quality = 1.0 if written else POOR  # a quotient of quotients
             result.hvps = self._along_tangents(slopes, sample, result, dtype, quality)
         if sample.dtype != dtype and task.mode != "value":
             result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
@@ -117,17 +152,15 @@ class NumericBackend(Backend):
             variable, is_leaf = perturbed.variables[position], position < count
             full = FULL if is_leaf else FULL_INTERMEDIATE
             full = min(full, max(FEWEST, WORK // max(variable.size, 1)))
-            indices = _chosen(sample, name, variable.size, full)
+            scales = scales_in(sample.domains.get(name, EVERYWHERE), variable)
+            indices = _chosen(sample, name, scales, full)
             # The perturbed leaf of an intermediate is zero; its magnitude is the intermediate's.
             magnitudes = variable if is_leaf else result.values[name]
             values, errors = np.full((2, variable.size), np.nan)
             found = self._axes(perturbed, position, middle, indices, magnitudes)
             values[indices], errors[indices] = found.best[:, 0], found.error[:, 0]
             schemes += found.titles()
-            # A quotient without a correct digit is no sign of infinity where the dtype ends.
-            largest = FORMATS[dtype].largest
-            bounded = np.where(errors >= np.abs(values), largest, np.inf)
-            values = np.clip(values, -bounded, bounded)
+            values = _within(values, errors, dtype)
             target = result.gradients if is_leaf else result.intermediates
             target[name] = convert(values.reshape(variable.shape), dtype)
             result.uncertainty[name] = errors.reshape(variable.shape)
@@ -135,13 +168,13 @@ class NumericBackend(Backend):
                 result.sampled[name] = indices
                 note = f"{len(indices)} of {variable.size} elements of {name}"
                 if is_leaf:
-                    slopes = self._slopes(perturbed, position)
+                    slopes = self._slopes(perturbed, position, scales)
                     result.slopes[name] = slopes
                     note += f" and {slopes.power()}" if slopes.known() else ""
                 notes.append(note)
-        sampled = f"sampled: {', '.join(notes)}" if notes else ""
-        used = ", ".join(dict.fromkeys(schemes))
-        result.detail = "; ".join(filter(None, (used, sampled)))
+        parts = [", ".join(dict.fromkeys(schemes))]
+        parts += [f"sampled: {', '.join(notes)}"] if notes else []
+        result.detail = "; ".join(filter(None, parts))
 
     def _axes(
         self,
@@ -156,34 +189,33 @@ class NumericBackend(Backend):
         center = variable.reshape(-1)[indices].astype(np.float64)
         size = np.abs(magnitudes.reshape(-1)[indices].astype(np.float64))
         size = np.maximum(size, _typical(magnitudes))
-        finite = np.isfinite(size) & np.isfinite(center)  # no step leads away from infinity
+        center = np.where(np.isfinite(size), center, np.nan)  # no step leads away from infinity
         near = np.where(center == 0, size, np.abs(center))
-        some = np.flatnonzero(finite)
-        scales = [each[some] for each in (size, np.ones_like(size), near, size / 64, size / 4096)]
         line = perturbed.line(position)
         found = derivative(
-            lambda lanes, offsets: line(indices[some][lanes], offsets),
+            lambda lanes, offsets: line(indices[lanes], offsets),
             middle,
-            self.plan.attempts(scales, perturbed.eps),
-            center=center[some],
+            self.plan.attempts([size, np.ones_like(size), near], perturbed.eps),
+            center=center,
             domain=perturbed.sample.domains.get(perturbed.names[position], EVERYWHERE),
-            sharp=size[some] >= 1,
             named=self.plan.numeric != "auto",
         )
         if self.plan.numeric == "complex" and not np.all(np.isfinite(found.best)):
             name = perturbed.names[position]
-            raise Unsupported(f"the complex step disagrees with a central difference in `{name}`")
-        whole = Found.none((len(indices), 1))
-        whole.take(some, found.best, found.error, found.step[:, 0], 0)
-        whole.scheme[some] = found.scheme
-        return whole
+            raise Unsupported(
+                f"`forward` is not real, or not analytic, near some element of `{name}`"
+            )
+        return found
 
-    def _slopes(self, perturbed: Perturbed, position: int) -> Slopes:
+    def _slopes(self, perturbed: Perturbed, position: int, scales: Array) -> Slopes:
         """The derivative along random directions of one leaf, each made when it is needed."""
         sample, variable = perturbed.sample, perturbed.variables[position]
-        # A whole array of complex numbers is a price that no direction is worth.
+        # Directions are an extra: the scheme that has none of them is no reason to refuse.
         plan = Plan(step=self.plan.step) if self.plan.numeric == "complex" else self.plan
-        found = Slopes.empty(perturbed.names[position], variable.shape, DIRECTIONS)
+        name = perturbed.names[position]
+        found = Slopes.empty(name, variable.shape, DIRECTIONS)
+        if np.any(scales < 1):
+            found = Scaled.along(name, scales, DIRECTIONS)
         assemble = list(perturbed.variables)
 
         def function(moved: list[Array]) -> tuple[Array, Array]:
@@ -192,7 +224,7 @@ class NumericBackend(Backend):
             return np.array([value]), np.array([ROUNDING * perturbed.eps * magnitude])
 
         domain = sample.domains.get(found.name, EVERYWHERE)
-        slip = slip_of(function, [variable], function([variable])[0], perturbed.eps)
+        middle = middle_of(function, [variable], perturbed.eps)
         for index in range(DIRECTIONS):
             one = along(
                 function,
@@ -201,8 +233,7 @@ class NumericBackend(Backend):
                 [domain],
                 plan,
                 perturbed.eps,
-                analytic=False,
-                slip=slip,
+                middle=middle,
             )
             found.midpoints[index], found.radii[index] = one.best[0, 0], one.error[0, 0]
         return found
@@ -270,7 +301,6 @@ class NumericBackend(Backend):
             self.plan,
             float(np.finfo(sample.dtype).eps),
             quality,
-            analytic=False,
         )
         here = {name: values for name, (values, _) in evaluate(assemble(_copies(sample))).items()}
         # What follows the last end is empty.
@@ -290,29 +320,14 @@ class NumericBackend(Backend):
         self, program: Program, sample: Sample
     ) -> Callable[[list[Array]], list[Array]]:
         perturbed = Perturbed(program, sample, (), self.xp)
-        root = perturbed.eps ** (1 / 3)
 
         def gradient(arrays: list[Array]) -> list[Array]:
-            results = []
             for variable, array in zip(perturbed.variables, arrays, strict=True):
                 variable[...] = array
-            for position, variable in enumerate(perturbed.variables):
-                low, high = sample.domains.get(perturbed.names[position], EVERYWHERE)
-                center = variable.reshape(-1)
-                step = self.plan.step or root * np.maximum(np.abs(center), 1.0)
-                # Training may carry a parameter out of its domain; then there is none to keep.
-                inside = (low <= center) & (center <= high)
-                above = np.minimum(center + step, np.where(inside, high, np.inf))
-                below = np.maximum(center - step, np.where(inside, low, -np.inf))
-                own = np.concatenate([above, below]).astype(variable.dtype)
-                lanes = np.tile(np.arange(variable.size), 2)
-                places, values, _ = perturbed.at(position, lanes, own)
-                apart, risen = (
-                    each[: variable.size] - each[variable.size :] for each in (places, values)
-                )
-                slopes = risen / np.where(apart > 0, apart, np.nan)
-                results.append(slopes.reshape(variable.shape).astype(sample.dtype))
-            return results
+            return [
+                perturbed.slopes(position, self.plan.step).astype(sample.dtype)
+                for position in range(len(perturbed.variables))
+            ]
 
         return gradient
 
@@ -332,9 +347,9 @@ def _rounded(values: Array) -> tuple[Array, Array]:
     return values, ROUNDING * (float(kind.eps) * np.abs(values) + float(kind.tiny))
 
 
-def _copies(sample: Sample, intermediates: Sequence[str] = ()) -> list[Array]:
+def _copies(sample: Sample) -> list[Array]:
     """The variables, in C order, so that `reshape(-1)` is a view that can be written through."""
-    return [np.array(array, order="C") for array in trees.variables(sample, intermediates)]
+    return [np.array(array, order="C") for array in trees.variables(sample)]
 
 
 def _workable(sample: Sample) -> Sample:
@@ -365,22 +380,19 @@ def _typical(values: Array) -> float:
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
-def _chosen(sample: Sample, name: str, size: int, full: int) -> Array:
-    """All flat indices, or a seeded sample of `full` of them."""
+def _chosen(sample: Sample, name: str, scales: Array, full: int) -> Array:
+    """All flat indices, or a seeded sample of `full` of them; of those with a scale below 1, which
+    directions hardly see, as many as half of it holds."""
+    size = scales.size
     if size <= full:
         return np.arange(size)
-    seed = [size, *f"{sample.case}/{sample.point}/{name}".encode()]
-    return np.sort(np.random.default_rng(seed).choice(size, full, replace=False))
-
-
-def _contract(cotangents: Sequence[Array], outputs: Sequence[Any]) -> tuple[float, float]:
-    """`<cotangent, outputs>` in float64, and the sum of the magnitudes of its terms."""
-    total = magnitude = 0.0
-    for cotangent, output in zip(cotangents, outputs, strict=True):
-        terms = np.multiply(cotangent, output, dtype=np.float64)
-        total += float(terms.sum())
-        magnitude += float(np.abs(terms).sum())
-    return total, magnitude
+    rng = np.random.default_rng([size, *f"{sample.case}/{sample.point}/{name}".encode()])
+    hidden = np.ravel(scales < 1)
+    near, others = np.flatnonzero(hidden), np.flatnonzero(~hidden)
+    if near.size > full // 2:
+        near = rng.choice(near, full // 2, replace=False)
+    rest = rng.choice(others, min(full - near.size, others.size), replace=False)
+    return np.sort(np.concatenate([near, rest]))
 
 
 BACKEND = NumericBackend

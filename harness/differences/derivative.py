@@ -2,9 +2,10 @@
 
 A number is only worth something together with its error; `stencils` has the schemes and
 their estimates. Here is what they leave open: the step, which balances truncation and rounding for
-an argument of a certain magnitude (Press et al., Numerical Recipes, section 5.7). Where that turns
-out poor, other schemes and steps for other magnitudes are tried and what has the smallest estimate
-is kept. No evaluation leaves a declared domain: at its edge the quotient is one-sided.
+an argument of a certain magnitude (Press et al., Numerical Recipes, section 5.7). Where the
+estimate is not good, it says of what it is made: of rounding, and a longer step is tried, or of
+what the step passes over, and shorter ones are. What has the smallest estimate is kept. No
+evaluation leaves a declared domain: at its edge the quotient is one-sided.
 
 The function has one argument, along an axis or along any other line. There may be many lanes of it,
 one for each axis, and its values may be arrays.
@@ -19,14 +20,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.differences.stencils import POOR, SCHEMES, Line, Rule, Scheme
+from harness.differences.stencils import SCHEMES, Line, Rule
 from harness.errors import Unsupported
 from harness.model import Array
 
 #: The domain of an argument that has none.
 EVERYWHERE = (-math.inf, math.inf)
-#: An error estimate of so many times the rounding in it is not worth a smaller step.
+#: An error estimate of so many times the rounding in it is a reason for a longer step, more than
+#: that is one for a shorter step.
 ROUNDED = 4.0
+#: How much longer a step then is, and how much smaller the scales are on which a function may
+#: change.
+LONGER, SHORTER = 4.0, (2.0**6, 2.0**12, 2.0**18)
+#: The longest distance of a first attempt, in scales of the argument.
+FARTHEST = 0.25
+#: An element is near an edge if it has less room than this part of what others have: a step that
+#: fits in it costs them few digits.
+NEAR = 2.0**-7
+_NAMES = list(SCHEMES)
 #: Runs that tell what rounding the arguments does to a function.
 SHAKES = 2
 
@@ -35,7 +46,7 @@ SHAKES = 2
 class Plan:
     """Which schemes to try, and with which steps.
 
-    numeric: `central`, `fourth`, `richardson`, `complex` or `auto`: the complex step, where it
+    numeric: `central`, `fourth`, `richardson`, `complex` or `auto`: the complex step, and where it
              cannot be the fourth order, and where that is poor central differences.
     step:    a fixed step, None to choose it. `auto` then means central differences.
     """
@@ -49,40 +60,48 @@ class Plan:
         """What to try in turn. `scales` are magnitudes of the argument, the likeliest first; the
         function is good to eps**quality. Raises Unsupported for a complex step that is asked for
         by name where the function takes no complex numbers, that is not `analytic`."""
-        auto, poor = self.numeric == "auto", eps ** (POOR * quality)
         if self.numeric == "complex" and not analytic:
             raise Unsupported("a complex step is taken along axes only")
-        last = SCHEMES["central" if auto else self.numeric]
+        first, *others = scales
         if self.step is not None:
-            steps = np.full_like(scales[0], self.step)
-            yield Attempt(last, eps ** (last.good * quality), poor, steps, False)
+            name = "central" if self.numeric == "auto" else self.numeric
+            yield Attempt(name, 0.0, [first], step=self.step)
             return
-        for name in ("complex", "fourth") if auto else ():
-            if analytic or name != "complex":
-                scheme = SCHEMES[name]
-                steps = _steps(scales[0], scheme.root, eps, quality)
-                yield Attempt(scheme, eps ** (scheme.good * quality), poor, steps, False)
-        for number, scale in enumerate(scales):
-            steps = _steps(scale, last.root, eps, quality)
-            yield Attempt(last, eps ** (last.good * quality), poor, steps, number > 0)
+        noise = eps**quality
+        ladder = [first, LONGER * first, *others, *(first / ratio for ratio in SHORTER)]
+        # To a complex step all steps are the same, and where there is a choice, the scales that are
+        # not the likeliest are left to the scheme that looks least far.
+        ladders = {"complex": [first], "fourth": [first], "central": ladder}
+        if self.numeric != "auto":
+            ladders = {self.numeric: [first] if self.numeric == "complex" else ladder}
+        elif not analytic:
+            del ladders["complex"]
+        for name, each in ladders.items():
+            yield Attempt(name, noise ** SCHEMES[name].good, each, noise)
 
 
 class Attempt(NamedTuple):
-    """A scheme with its steps, one per lane. Nothing else is tried after a relative error estimate
-    of `good`, one that is not `poor` and mostly rounding, or a zero if the step is `sharp`, that is
-    large enough to tell."""
+    """A scheme, and the magnitudes of the argument, one per lane, that its steps suit in turn, or a
+    fixed `step`. Nothing else is tried after a relative error estimate of `good`; the function is
+    good to `noise`."""
 
-    scheme: Scheme
+    name: str
     good: float
-    poor: float
-    steps: Array
-    sharp: bool
+    scales: list[Array]
+    noise: float = 0.0
+    step: float | None = None
+
+    def steps(self, rule: Rule, scales: Array) -> Array:
+        """Powers of two, so that `x + h` is mostly exact."""
+        if self.step is not None:
+            return np.full_like(scales, self.step)
+        length = min(self.noise**rule.root, FARTHEST / rule.reach)
+        return _power_of_two(length * scales)
 
 
-def _steps(scales: Array, root: float, eps: float, quality: float) -> Array:
-    """Powers of two, so that `x + h` is mostly exact."""
+def _power_of_two(steps: Array, rounded: Callable[[Array], Array] = np.rint) -> Array:
     tiny = float(np.finfo(np.float64).tiny)
-    found: Array = 2.0 ** np.rint(np.log2(np.maximum(eps ** (root * quality) * scales, tiny)))
+    found: Array = 2.0 ** rounded(np.log2(np.maximum(steps, tiny)))
     return found
 
 
@@ -102,7 +121,7 @@ class Found:
         whole = np.full(shape, np.inf)
         return cls(np.full(shape, np.nan), whole, np.full(shape, -1), whole.copy())
 
-    def take(self, lanes: Array, best: Array, error: Array, step: Array, scheme: int) -> None:
+    def take(self, lanes: Array, best: Array, error: Array, step: Array, scheme: str) -> None:
         """Take over what is better: it has the smaller estimate. Of two that contradict each other,
         the longer step has skipped something, be its estimate as small as chance made it."""
         old, doubt = self.best[lanes], self.error[lanes]
@@ -115,14 +134,13 @@ class Found:
         self.best[lanes] = np.where(better, best, old)
         self.error[lanes] = np.where(better, error, doubt)
         self.step[lanes] = np.where(better, step, self.step[lanes])
-        self.scheme[lanes] = np.where(better, scheme, self.scheme[lanes])
+        self.scheme[lanes] = np.where(better, _NAMES.index(scheme), self.scheme[lanes])
 
     def titles(self) -> list[str]:
         """The schemes in words, the most frequent first."""
-        titles = [scheme.title for scheme in SCHEMES.values()]
-        counts = np.bincount(self.scheme[self.scheme >= 0].ravel(), minlength=len(titles))
+        counts = np.bincount(self.scheme[self.scheme >= 0], minlength=len(_NAMES))
         order = np.argsort(-counts, kind="stable")
-        return [titles[index] for index in order if counts[index]]
+        return [SCHEMES[_NAMES[index]].title for index in order if counts[index]]
 
 
 def derivative(
@@ -132,55 +150,74 @@ def derivative(
     *,
     center: Array,
     domain: tuple[Array | float, Array | float],
-    sharp: Array,
     named: bool = False,
 ) -> Found:
-    """The derivative at `center`, of shape (lanes,), inside the interval `domain`.
+    """The derivative at `center`, of shape (lanes,), inside the interval `domain`; none where the
+    center is NaN.
 
     `middle` are the values at the centers. Where a quotient is zero, so is the derivative if the
-    step was large enough to tell, that is `sharp` (lanes,): exp(1e-12 + 6e-18) is 1 too. A scheme
-    that raises Unsupported is passed over, unless it is `named`.
+    step was one for arguments of magnitude 1: exp(1e-12 + 6e-18) is 1 too. A scheme that raises
+    Unsupported is passed over, unless it is `named`.
     """
-    shape = (len(center), middle.shape[-1])
-    found = Found.none(shape)
-    done = np.zeros(len(center), bool)
-    numbers = {id(scheme): index for index, scheme in enumerate(SCHEMES.values())}
-    for scheme, good, poor, steps, large in attempts:
-        for rule, lanes, sign in _fitting(scheme, center, steps, domain, done):
-            lanes = lanes[~done[lanes]]
-            if not lanes.size:
-                continue
-            try:
-                best, error, noise = rule.apply(line, middle, lanes, sign * steps[lanes])
-            except Unsupported:
-                if named:
-                    raise
-                break
-            found.take(lanes, best, error, steps[lanes], numbers[id(scheme)])
-            zero = (found.best[lanes] == 0) & (sharp[lanes, None] | large)
-            size, doubt = np.abs(found.best[lanes]), found.error[lanes]
-            small = doubt <= np.where(doubt <= ROUNDED * noise, poor, good) * size
-            done[lanes] = np.all(zero | small, axis=1)
-        if np.all(done):
-            break
+    count = len(center)
+    found = Found.none((count, middle.shape[-1]))
+    done, sharp = np.zeros((2, count), bool)
+    # Steps that short lose the derivative in rounding, steps that long pass over something.
+    short, long = np.zeros(count), np.full(count, np.inf)
+    for attempt in attempts:
+        for scales in attempt.scales:
+            for rule, lanes, steps in _fitting(attempt, scales, center, domain):
+                size = np.abs(steps)
+                worth = ~done[lanes]
+                worth &= (short[lanes] < size) & (size < long[lanes])
+                lanes, steps, size = lanes[worth], steps[worth], size[worth]
+                if not lanes.size:
+                    continue
+                try:
+                    best, error, noise = rule.apply(line, middle, lanes, steps)
+                except Unsupported:
+                    if named:
+                        raise
+                    break
+                found.take(lanes, best, error, size, attempt.name)
+                sharp[lanes] |= scales[lanes] >= 1
+                zero = (found.best[lanes] == 0) & sharp[lanes, None]
+                small = found.error[lanes] <= attempt.good * np.abs(found.best[lanes])
+                done[lanes] = np.all(zero | small, axis=1)
+                lost = np.all(error <= ROUNDED * noise, axis=1)
+                far = np.any(error > ROUNDED * noise, axis=1)
+                short[lanes] = np.where(lost, size, short[lanes])
+                long[lanes] = np.where(far, size, long[lanes])
+            if np.all(done):
+                return found
     return found
 
 
 def _fitting(
-    scheme: Scheme,
-    center: Array,
-    steps: Array,
-    domain: tuple[Array | float, Array | float],
-    done: Array,
-) -> Iterator[tuple[Rule, Array, int]]:
-    """The rules that stay inside the domain, with the lanes in which they do."""
+    attempt: Attempt, scales: Array, center: Array, domain: tuple[Array | float, Array | float]
+) -> Iterator[tuple[Rule, Array, Array]]:
+    """The rules that stay inside the domain, with the lanes in which they do, and their steps: to
+    both sides if there is as much room as to one, with shorter steps if need be."""
     low, high = domain
-    reach = scheme.rule.reach * steps
+    rule, edge = SCHEMES[attempt.name].rule, SCHEMES[attempt.name].edge
+    steps, outer = attempt.steps(rule, scales), attempt.steps(edge, scales)
+    below, above = center - low, high - center
+    room = np.minimum(below, above)
+    if attempt.step is None:
+        fitting = _power_of_two(np.minimum(room, 1e300) / rule.reach, np.floor)
+        steps = np.where(room >= edge.reach * outer, np.minimum(steps, fitting), steps)
+    reach = rule.reach * steps
     inside = (low <= center - reach) & (center + reach <= high)
-    yield scheme.rule, np.flatnonzero(inside & ~done), 1
-    reach = scheme.edge.reach * steps
-    yield scheme.edge, np.flatnonzero(~inside & ~done & (center + reach <= high)), 1
-    yield scheme.edge, np.flatnonzero(~inside & ~done & (low <= center - reach)), -1
+    yield rule, *_of(np.flatnonzero(inside), steps)
+    reach = edge.reach * outer
+    up = ~inside & (center + reach <= high)
+    down = ~inside & ~up & (low <= center - reach)
+    yield edge, *_of(np.flatnonzero(up), outer)
+    yield edge, *_of(np.flatnonzero(down), -outer)
+
+
+def _of(lanes: Array, steps: Array) -> tuple[Array, Array]:
+    return lanes, steps[lanes]
 
 
 def along(
@@ -191,17 +228,15 @@ def along(
     plan: Plan,
     eps: float,
     quality: float = 1.0,
-    analytic: bool = True,
-    slip: Array | None = None,
+    middle: tuple[Array, Array] | None = None,
 ) -> Found:
     """The derivative of `function` at `variables` along `tangents`, in one lane.
 
     `function` gives a 1-d array of values and bounds of their rounding errors, which are good to
-    eps**quality; of complex variables where it is `analytic`. `slip` is what rounding the arguments
-    does, where that is known.
+    eps**quality; `middle` is what `middle_of` says, where that is known. Steps are real, since no
+    line is worth the price of whole arrays of complex numbers.
     """
-    here, _ = function(list(variables))
-    shaken = slip_of(function, variables, here, eps) if slip is None else slip
+    here, slip = middle or middle_of(function, variables, eps)
 
     def line(_lanes: Array, offsets: Array) -> tuple[Array, Array, Array]:
         values, errors = [], []
@@ -212,22 +247,21 @@ def along(
             ]
             value, error = function(moved)
             values.append(value)
-            errors.append(error + shaken)
+            errors.append(error + slip)
         return offsets[:, None], np.array(values), np.array(errors)
 
     inside = [_room(*each) for each in zip(variables, tangents, domains, strict=True)]
     largest, smallest = _scales(variables, tangents)
-    scales = dict.fromkeys((largest, 1.0, smallest, largest / 64, largest / 4096))
+    scales = dict.fromkeys((largest, 1.0, smallest))
     return derivative(
         line,
         here[None],
-        plan.attempts([np.array([each]) for each in scales], eps, quality, analytic),
+        plan.attempts([np.array([each]) for each in scales], eps, quality, False),
         center=np.zeros(1),
         domain=(
             max((low for low, _ in inside), default=-math.inf),
             min((high for _, high in inside), default=math.inf),
         ),
-        sharp=np.array([largest >= 1]),
         named=plan.numeric != "auto",
     )
 
@@ -238,14 +272,12 @@ def _moved(x: Array, t: float, v: Array, domain: tuple[float, float]) -> Array:
     return found if domain == EVERYWHERE else np.clip(found, *domain)
 
 
-def slip_of(
-    function: Callable[[list[Array]], tuple[Array, Array]],
-    variables: Sequence[Array],
-    here: Array,
-    eps: float,
-) -> Array:
-    """What rounding each element of `x + t v` does: what a unit in the last place of the arguments
-    does, in random directions. The values `here` are those of the arguments themselves."""
+def middle_of(
+    function: Callable[[list[Array]], tuple[Array, Array]], variables: Sequence[Array], eps: float
+) -> tuple[Array, Array]:
+    """The values at `variables`, and what rounding each element of `x + t v` does to them: what a
+    unit in the last place of the arguments does, in random directions."""
+    here, _ = function(list(variables))
     rng = np.random.default_rng(here.size)
     slip = np.zeros(here.shape)
     for _ in range(SHAKES):
@@ -254,7 +286,7 @@ def slip_of(
             factors = 1 + eps * (2.0 * rng.integers(0, 2, x.shape, dtype=np.int8) - 1)
             shaken.append(np.asarray(x * factors, x.dtype))
         slip = np.fmax(slip, np.abs(function(shaken)[0] - here))
-    return np.where(np.isfinite(slip), slip, 0.0)
+    return here, np.where(np.isfinite(slip), slip, 0.0)
 
 
 def _scales(variables: Sequence[Array], tangents: Sequence[Array]) -> tuple[float, float]:
@@ -283,6 +315,21 @@ def _room(x: Array, v: Array, domain: tuple[float, float]) -> tuple[float, float
         float(np.max(np.min(ends, axis=0), initial=-math.inf)),
         float(np.min(np.max(ends, axis=0), initial=math.inf)),
     )
+
+
+def scales_in(domain: tuple[float, float], values: Array) -> Array:
+    """By how much less than the others each element may move inside the interval `domain`. Elements
+    at the edge itself have no room to either side, and no scale helps."""
+    room = np.minimum(values - np.float64(domain[0]), np.float64(domain[1]) - values)
+    # No step is longer than the largest element, or than the largest room.
+    sizes = (each[np.isfinite(each)] for each in (np.abs(values), room))
+    unit = min(float(np.max(each, initial=0.0)) for each in sizes)
+    near = (room > 0) & (room < NEAR * unit)
+    if not np.any(near):
+        return np.broadcast_to(1.0, values.shape)
+    found = np.ones(values.shape)
+    found[near] = 2.0 ** np.floor(np.log2(room[near] / unit))
+    return found
 
 
 def joined(arrays: Iterable[Array]) -> Array:

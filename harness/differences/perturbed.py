@@ -8,6 +8,7 @@ Complex steps go through the batched functions alone, since they know what is an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,6 +111,25 @@ class Perturbed:
                     return places, values, magnitudes
                 self.batches = False
         return places, *self._single(position, lanes, own)
+
+    def slopes(self, position: int, step: float | None) -> Array:
+        """Plain central quotients of each element of one variable, by two evaluations each, NaN
+        where the step is lost; at the edge of a domain one-sided."""
+        variable = self.variables[position]
+        low, high = self.sample.domains.get(self.names[position], (-math.inf, math.inf))
+        center = variable.reshape(-1)
+        away = step or self.eps ** (1 / 3) * np.maximum(np.abs(center), 1.0)
+        # Training may carry a parameter out of its domain; then there is none to keep.
+        inside = (low <= center) & (center <= high)
+        above = np.minimum(center + away, np.where(inside, high, np.inf))
+        below = np.maximum(center - away, np.where(inside, low, -np.inf))
+        own = np.stack([above, below]).astype(variable.dtype)
+        lanes = np.tile(np.arange(variable.size), 2)
+        places, values, _ = (
+            each.reshape(2, *variable.shape) for each in self.at(position, lanes, own.ravel())
+        )
+        apart = places[0] - places[1]
+        return np.asarray((values[0] - values[1]) / np.where(apart > 0, apart, np.nan))
 
     def _single(self, position: int, lanes: Array, own: Array) -> tuple[Array, Array]:
         """One after the other."""

@@ -2,8 +2,8 @@
 
 All schemes are one: slopes over several distances, extrapolated to distance zero (Richardson;
 Ridders takes the best of the table). One slope is the central quotient, two make a fourth order,
-and of many the entry with the smallest error estimate is taken. The estimate of an entry is what
-the next one, over larger distances, makes of the same extrapolation; a kink at the center, which
+and of several entries the one with the smallest error estimate is taken. The estimate is what the
+next one, over larger distances, makes of the same extrapolation; a kink at the center, which
 both would call a derivative in the middle, shows in the second differences, extrapolated likewise.
 
 In a complex step there is no difference at all: the imaginary part of f(x + ih) is h f'(x), for
@@ -31,8 +31,15 @@ ROUNDING = 16.0
 #: Of the difference of two entries: kinks need 1.7 (wherever the kink is), asymptotics that have
 #: not begun the rest.
 DOUBT = 5.0
-#: How well a complex step agrees with the difference quotient, beyond the rounding of that.
-AGREES = 1e-4
+#: Of the jump of the slope at a kink: half of it is what the middle is off, the rest what the jump
+#: is off.
+JUMP = 0.55
+#: How well a complex step agrees with the difference quotient, beyond the rounding of that: to a
+#: part of the derivatives, and of their second difference, of which a sixth or a third is what the
+#: quotient is off, and half what it is off at a kink.
+AGREES, BENT = 1e-4, 0.4
+#: By how many times its magnitude a function may change within the distance of that quotient.
+REAL = 2.0**40
 
 
 class Rule(Protocol):
@@ -42,12 +49,16 @@ class Rule(Protocol):
     def reach(self) -> float:
         """How far it looks, in steps."""
 
+    @property
+    def root(self) -> float:
+        """The power of eps that makes its step, relative to the magnitude of the argument."""
+
     def apply(
         self, line: Line, middle: Array, lanes: Array, steps: Array
     ) -> tuple[Array, Array, Array]:
         """Derivatives, error estimates, and how much of those is rounding alone, of shape
-        (lanes, m); `steps` has one per lane, negative ones for the other direction. NaN and
-        infinity where it cannot tell."""
+        (lanes, m): NaN, infinity and 0 where it cannot tell. `steps` has one per lane, negative
+        ones for the other direction; the last is NaN where no other step would do better."""
 
 
 def weights(ratios: Sequence[float], powers: Sequence[int]) -> Array:
@@ -100,6 +111,13 @@ class Stencil:
         """The largest distance, in steps."""
         return self.ratios[-1]
 
+    @property
+    def root(self) -> float:
+        """As in Rule: an error of order p is as large as rounding with a step of eps**(1/(p+1)),
+        and of several orders the last one makes the value and the last but one the estimate."""
+        order = max(self.orders) - (len(self.orders) > 1) / 2
+        return 1 / (order * (1 if self.sided else 2) + 1)
+
     def apply(
         self, line: Line, middle: Array, lanes: Array, steps: Array
     ) -> tuple[Array, Array, Array]:
@@ -120,13 +138,13 @@ class Stencil:
         rounding = (errors[above] + errors[below]) / np.abs(apart)
         seconds = 0.0 if self.sided else 2 * (values[above] - 2 * middle + values[below]) / apart
         best = np.full(slopes.shape[1:], np.nan)
-        error, noise = np.full((2, *slopes.shape[1:]), np.inf)
+        error, noise = np.full_like(best, np.inf), np.zeros_like(best)
         for fine, coarse, lower, jump in self.entries:
             entry = _weighted(fine, slopes)
             doubt = DOUBT * np.abs(entry - _weighted(coarse, slopes))
             doubt += np.abs(entry - _weighted(lower, slopes))
             lost = _weighted(np.abs(fine), rounding)
-            doubt += np.abs(_weighted(jump, seconds)) / 2 + lost
+            doubt += JUMP * np.abs(_weighted(jump, seconds)) + lost
             better = np.isfinite(entry) & np.isfinite(doubt) & (doubt < error)
             best, error = np.where(better, entry, best), np.where(better, doubt, error)
             noise = np.where(better, lost, noise)
@@ -152,6 +170,11 @@ class ComplexStep:
     def reach(self) -> float:
         """As in Rule."""
         return 2.0 if self.sided else 1.0
+
+    @property
+    def root(self) -> float:
+        """As in Rule, of the distance at which it is checked."""
+        return 0.5
 
     def apply(
         self, line: Line, middle: Array, lanes: Array, steps: Array
@@ -180,22 +203,24 @@ class ComplexStep:
         doubt += errors[0].imag / tiny[:, None]
         # Its terms may cancel unseen; they are seldom less than value over argument.
         doubt += errors[0].real / ROUNDING * np.sqrt(eps) / np.abs(steps[:, None])
-        agrees = np.abs(quotient - here) <= unsure + AGREES * np.max(np.abs(slopes), axis=0)
-        known = agrees & np.isfinite(here) & np.isfinite(doubt)
+        # Of what is not real, (-2)**x say, an imaginary part is left, however small the step.
+        size = np.max(np.abs(values.real), axis=0)
+        real = np.all(np.abs(slopes * steps[:, None]) <= REAL * size, axis=0)
+        unsure += AGREES * np.max(np.abs(slopes), axis=0) + BENT * shaken
+        agrees = np.abs(quotient - here) <= unsure
+        known = real & agrees & np.isfinite(here) & np.isfinite(doubt)
         error = np.where(known, doubt, np.inf)
-        return np.where(known, here, np.nan), error, error
+        return np.where(known, here, np.nan), error, np.full_like(error, np.nan)
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A two-sided rule, and the one-sided one of the edges of a domain. `root` is the power of eps
-    that makes its step relative to the magnitude of the argument, and `good` that of a relative
-    error estimate with which nothing else is tried."""
+    """A two-sided rule, the one-sided one of the edges of a domain, and `good`, the power of eps
+    that makes a relative error estimate with which nothing else is tried."""
 
     title: str
     rule: Rule
     edge: Rule
-    root: float
     good: float
 
 
@@ -204,28 +229,26 @@ class Scheme:
 #: be had.
 POOR, FINE = 0.4, 0.6
 #: The second distance is not twice the first: a function with such a period (a quantizer, say)
-#: would look constant to both.
+#: would look constant to both. The fourth order is where "fourth" begins: of log(sum(exp(x))), two
+#: slopes give no more than 1e-13, whatever the step, which is what the rounding of the sum leaves.
 SCHEMES = {
     "central": Scheme(
         "central differences",
         Stencil((1.0, 1.75), (1,)),
         Stencil((1.0, 2.0, 4.0), (2,), sided=True),
-        1 / 3,
         POOR,
     ),
     "fourth": Scheme(
         "fourth order",
-        Stencil((1.0, 1.75, 3.0), (2,)),
+        Stencil((1.0, 1.75, 3.0, 5.25, 9.0), (2, 3, 4)),
         Stencil((1.0, 2.0, 3.0, 4.5, 6.5), (4,), sided=True),
-        1 / 5,
         FINE,
     ),
     "richardson": Scheme(
         "Richardson extrapolation",
         Stencil(tuple(1.625**k for k in range(6)), (1, 2, 3, 4)),
         Stencil(tuple(1.625**k for k in range(6)), (2, 3, 4), sided=True),
-        1 / 7,
         FINE,
     ),
-    "complex": Scheme("complex step", ComplexStep(), ComplexStep(sided=True), 1 / 2, FINE),
+    "complex": Scheme("complex step", ComplexStep(), ComplexStep(sided=True), POOR),
 }
