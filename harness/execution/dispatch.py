@@ -162,5 +162,5 @@ class Dispatcher:
         modes = self._request.modes_of(cell)
         if work.kind != REFEREE:
             return [tasks.pack_answer(dict.fromkeys(modes, failure))]
-        found = rows.uncompared(cell, modes, failure.status, failure.detail)
+        found = rows.uncompared(cell, modes, failure.status, f"judging: {failure.detail}")
         return [rows.declared(found, self._cases[cell.case].declared.known)]

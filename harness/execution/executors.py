@@ -6,8 +6,9 @@ memory limits are the business of whoever started the workers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import cache
 from typing import Any
 
@@ -35,8 +36,13 @@ class ExecutorWorkers:
         return self.jobs
 
     def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Hand a task to the executor."""
-        return self._executor.submit(function, *arguments)
+        """Hand a task to the executor. One that is broken takes no more: the future says so."""
+        try:
+            return self._executor.submit(function, *arguments)
+        except BrokenExecutor as error:
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
 
     def release(self, future: Future[Any]) -> None:
         """The executor looks after its workers itself."""
@@ -105,6 +111,6 @@ class DaskWorkers(ExecutorWorkers):
 
 def connect(address: str) -> DaskWorkers:
     """The workers that `--executor` names. Raises UsageError."""
-    if not address.startswith(SCHEME) or ":" not in address.removeprefix(SCHEME):
+    if not re.fullmatch(rf"{SCHEME}.+:[0-9]+", address):
         raise UsageError(f"`{address}` is no executor; give {SCHEME}HOST:PORT")
     return DaskWorkers(address.removeprefix(SCHEME))

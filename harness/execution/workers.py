@@ -10,10 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from multiprocessing import connection
 from typing import Any
 
 import psutil
@@ -26,6 +28,8 @@ from harness.model import Failure, Status
 REFEREE = "referee"
 #: Seconds of work that make up for loading a framework once more, in time and in memory.
 _WORTH = 5.0
+#: The exit status of a process that says nothing by its own.
+_SILENT = 70
 #: How many threads the libraries of one worker start.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 #: Besides, where the number is not a default but an order; the last one is XLA's.
@@ -92,7 +96,16 @@ class LocalWorkers:
         """Run a function in a worker of that kind. The future raises what it raises, and what
         `failure` explains where the worker dies."""
         idle = self._idle.setdefault(kind, [])
-        pool = idle.pop() if idle else self._start(kind)
+        while idle:
+            pool = idle.pop()
+            with suppress(RuntimeError):  # its process has died while it had nothing to do
+                return self._schedule(kind, pool, function, arguments)
+            _abandon(pool)
+        return self._schedule(kind, self._start(kind), function, arguments)
+
+    def _schedule(
+        self, kind: str, pool: ProcessPool, function: Callable[..., Any], arguments: Sequence[Any]
+    ) -> Future[Any]:
         future: Future[Any] = pool.schedule(function, args=arguments, timeout=self.timeout)
         self._busy[future] = kind, pool
         return future
@@ -121,13 +134,15 @@ class LocalWorkers:
         self._idle, self._busy = {}, {}
 
     def _start(self, kind: str) -> ProcessPool:
-        threads = self.threads or max(1, cores() // self.jobs)
-        names = _THREADS if self.threads is None else (*_THREADS, *_POOLS)
-        with _environment(dict.fromkeys(names, str(threads)), force=self.threads is not None):
+        threads = str(self.threads or max(1, cores() // self.jobs))
+        variables = {name: threads for name in _THREADS if name not in os.environ}
+        if self.threads is not None:
+            variables = dict.fromkeys((*_THREADS, *_POOLS), threads)
+        with _inherited(variables):
             pool = ProcessPool(
                 max_workers=1,
                 initializer=_prepare,
-                initargs=(kind, self.memory_limit, self.threads),
+                initargs=(kind, self.memory_limit, self.threads, variables),
                 context=self._context,
             )
             assert pool.active  # which starts it
@@ -154,8 +169,16 @@ def _last_words(code: int | None) -> str:
     return f"the process was killed by signal {-code}"
 
 
-def _prepare(kind: str, memory_limit: int | None, threads: int | None = None) -> None:
+def _prepare(
+    kind: str, memory_limit: int | None, threads: int | None, variables: dict[str, str]
+) -> None:
     """Import the framework before the first task, so that no time limit counts it."""
+    _end_with_parent()
+    # Whoever forked this process may have been started with others.
+    os.environ.update(variables)
+    # For pebble a process that ends with 0 has done so on its order, and its task is still to come.
+    leave = os._exit
+    os._exit = lambda status: leave(status or _SILENT)
     if threads is not None and hasattr(os, "sched_setaffinity"):
         # The only limit that XLA's pools obey as well, and it ends wandering between processors.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
@@ -167,25 +190,43 @@ def _prepare(kind: str, memory_limit: int | None, threads: int | None = None) ->
         _limit(memory_limit)
 
 
+def _end_with_parent() -> None:
+    """Leave nothing behind when the parent is killed, even by a method that loops forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _limit(beyond: int) -> None:
-    """Let this process allocate so many bytes more than it has now."""
+    """Let this process allocate so many bytes more than it has now, or as many as it may."""
     import resource
 
     now = psutil.Process().memory_info().vms
-    resource.setrlimit(resource.RLIMIT_AS, (now + beyond, now + beyond))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = min(now + beyond, sys.maxsize if hard == resource.RLIM_INFINITY else hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 @contextmanager
-def _environment(variables: dict[str, str], *, force: bool = False) -> Iterator[None]:
-    """Variables that processes started meanwhile inherit; what the user has set stays, unless
-    `force`."""
+def _inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Processes that are started meanwhile have these variables, and are deaf to Ctrl-C, which is
+    for the process that they serve."""
     before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(
-        {name: value for name, value in variables.items() if force or before[name] is None}
-    )
+    os.environ.update(variables)
+    mask = None
+    if hasattr(signal, "pthread_sigmask"):
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

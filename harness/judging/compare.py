@@ -158,10 +158,40 @@ def judge(
         if along is not None and truth.slopes is not None:
             note += f" and along {len(truth.slopes)} random directions"
         verdict = replace(verdict, detail="; ".join(filter(None, (verdict.detail, note))))
-    if verdict.status == Status.PASS and _knows_too_little(truth, indices, dtype):
-        text = f"the reference ({truth.source}) knows less than a quarter of the digits"
-        return replace(verdict, status=Status.UNDECIDED, digits=float("nan"), detail=text)
+    if verdict.status == Status.PASS:
+        # Where the reference is zero, what it was compared with tells what counts as large.
+        scale = want_flat if np.any(want_flat) else got_flat
+        text = "{} knows less than a quarter of the digits"
+        if _knows_too_little(truth.uncertainty, scale, indices, dtype):
+            text = text.format(f"the reference ({truth.source})")
+            return replace(verdict, status=Status.UNDECIDED, digits=float("nan"), detail=text)
+        if _knows_too_little(uncertainty, want_flat, indices, dtype):
+            return replace(verdict, status=Status.UNDECIDED, detail=text.format("the method"))
     return verdict
+
+
+def exactly(got: Array | None, truth: Truth) -> Verdict:
+    """Compare integers or booleans, which no rounding excuses, with their truth."""
+    if got is None:
+        return Verdict(Status.FAIL, detail="missing: the method returned no such output")
+    want = np.asarray(truth.value)
+    if np.issubdtype(got.dtype, np.inexact):
+        text = f"wrong dtype: got {got.dtype}, expected integers or booleans"
+        return Verdict(Status.FAIL, got=str(got.dtype), detail=text)
+    if got.shape != want.shape:
+        text = f"wrong shape: got {list(got.shape)}, expected {list(want.shape)}"
+        return Verdict(Status.FAIL, detail=text)
+    wrong = np.flatnonzero(got.ravel() != want.ravel())
+    if not wrong.size:
+        return Verdict(Status.PASS, 0.0, 0.0, 0.0, error_over_tolerance=0.0)
+    first = wrong[0]
+    return Verdict(
+        Status.FAIL,
+        worst_index=str([int(each) for each in np.unravel_index(first, want.shape)]),
+        got=str(got.ravel()[first]),
+        expected=str(int(want.ravel()[first])),
+        detail=f"{wrong.size} of {want.size} differ",
+    )
 
 
 @np.errstate(invalid="ignore")  # a side may be infinite
@@ -283,15 +313,14 @@ def _sum(terms: Array) -> tuple[float, float]:
     return float(terms.sum(dtype=np.float64)), half_units * (16 + math.log2(terms.size))
 
 
-def _knows_too_little(truth: Truth, indices: Array, dtype: str) -> bool:
-    """Whether the reference is so uncertain, compared with its largest element, that agreeing with
-    it proves nothing."""
-    if truth.uncertainty is None:
+def _knows_too_little(uncertainty: Array | None, values: Array, indices: Array, dtype: str) -> bool:
+    """Whether a side is so uncertain, compared with the largest of `values`, that agreeing with it
+    proves nothing."""
+    if uncertainty is None:
         return False
-    known = np.abs(truth.value).ravel()[indices]
-    doubt = float(np.max(np.asarray(truth.uncertainty).ravel()[indices], initial=0.0))
-    largest = float(np.max(known, initial=0.0))
-    return doubt > 10 ** (-dtype_digits(dtype) / 4) * largest and doubt > 0 and largest > 0
+    doubt = float(np.max(np.asarray(uncertainty).ravel()[indices], initial=0.0))
+    largest = float(np.max(np.abs(values), initial=0.0))
+    return doubt > 10 ** (-dtype_digits(dtype) / 4) * largest > 0
 
 
 def _known(size: int, *sampled: Array | None) -> Array:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from builders import write_case
 
@@ -77,6 +82,7 @@ def rows_of(made: Case, **limits: Any) -> dict[tuple[str, str], list[Row]]:
     ("fault", "status", "words"),
     [
         ("os._exit(7)", Status.CRASH, "exit code 7"),
+        ("os._exit(0)", Status.CRASH, "exit code"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", Status.CRASH, "SIGSEGV"),
         ("time.sleep(60)", Status.TIMEOUT, "longer than 2 s"),
         ("np.ones(10**12)", Status.ERROR, "llocate"),
@@ -212,3 +218,66 @@ def test_a_run_tells_what_each_worker_held(harness: Run, tmp_path: Path) -> None
     text = (tmp_path / "reports" / "report.md").read_text()
     found = dict(re.findall(r"^\| (first|second) \| (\d+) \|$", text, re.MULTILINE))
     assert int(found["second"]) > int(found["first"]) + 20
+
+
+def test_a_worker_that_dies_while_it_is_idle_is_replaced() -> None:
+    workers = LocalWorkers(1)
+    try:
+        for _ in range(2):
+            future = workers.submit(REFEREE, os.getpid)
+            process = psutil.Process(future.result())
+            workers.release(future)
+            process.kill()
+            # The pool notices by and by; whichever comes first, the next task has a process.
+            pool = workers._idle[REFEREE][-1]
+            while pool.active:
+                time.sleep(0.01)
+    finally:
+        workers.close()
+
+
+def forever() -> None:
+    while True:
+        pass
+
+
+ORPHAN = """
+import sys, time
+from harness.execution.workers import REFEREE, LocalWorkers
+from test_workers import forever
+
+if __name__ == "__main__":
+    workers = LocalWorkers(1)
+    print(workers.submit(REFEREE, __import__("os").getpid).result(), flush=True)
+    workers.release(next(iter(workers._busy)))
+    workers.submit(REFEREE, forever)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends the children by itself")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_run_leaves_no_worker_behind_though_it_loops(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    (tmp_path / "main.py").write_text(ORPHAN)
+    path = os.pathsep.join((str(Path(__file__).parent), *sys.path))
+    run = subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert run.stdout is not None
+    with run.stdout:
+        worker = psutil.Process(int(run.stdout.readline()))
+    while not worker.cpu_times().user > 0.5:
+        time.sleep(0.05)
+    run.send_signal(how)
+    run.wait()
+    psutil.wait_procs([worker], timeout=30)
+    assert not worker.is_running()
+
+
+def test_a_limit_beyond_what_there_is_is_none(case: Callable[..., Case]) -> None:
+    found = rows_of(roulette(case, "pass"), memory_limit=1 << 80)
+    assert {row.status for each in found.values() for row in each} == {Status.PASS}
