@@ -2,7 +2,7 @@
 
 `list` answers a question that people ask often, so it must not feel like starting a program. The
 measure is the import of the schema, YAML and terminal libraries alone, in the same interpreter, in
-turn; the issue asks for at most 1.5 times that.
+turn; at most 1.5 times that is wanted.
 
     python benchmarks/startup.py [ROUNDS]
 """

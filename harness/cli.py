@@ -44,10 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`harness list | head`); that is no fault of ours. What
-        # is still buffered must not raise again when the interpreter exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unread()
         return OK
+
+
+def unread() -> None:
+    """The reader of our output has gone (`harness list | head`); that is no fault of ours. What is
+    still buffered must not raise again when the interpreter exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(error: HarnessError) -> None:
@@ -174,9 +178,9 @@ def _workers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--timeout",
         type=_positive,
-        default=600.0,
         metavar="SECONDS",
-        help="what one method may take for one sample (default 600)",
+        help="what a task may take, which is some cells of a case by one method, or their judging; "
+        "beyond it each is tried alone (default 600)",
     )
     command.add_argument(
         "--memory-limit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,11 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
     drawn = tuple(f"draw{index}" for index in range(request.draws))
     declared = {point for case in cases for point in case.declared.points}
     starts = {case.declared.training.start for case in cases if case.declared.training}
-    _check(request.points, {*declared, *drawn, *starts}, "point")
+    points = {*declared, *drawn, *starts}
+    for point in request.points:
+        if point not in points and re.fullmatch("draw[0-9]+", point):
+            raise UsageError(f"there is no `{point}` among {request.draws} draws; raise `--draws`")
+    _check(request.points, points, "point")
     sizes = {size for case in cases for size in _sizes(case)}
     _check(request.sizes, sizes, "size")
     found: list[Cell] = []
@@ -81,9 +86,10 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
     if not found:
         raise UsageError(
             "nothing to compare: no case has such points, sizes, modes and methods\n"
-            "  remedy: `harness list` shows what there is"
+            "  remedy: `harness show CASE --no-run` shows what a case has; random points need "
+            "`--draws` of at least 1"
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def labels(case: Case, request: Request, *, training: bool = False) -> tuple[str, ...]:

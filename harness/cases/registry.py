@@ -36,8 +36,9 @@ def builtin_folder() -> Path:
 def find(folders: Iterable[Path | str] = ()) -> list[Entry]:
     """Every case in `folders` and in the other three sources, in the order of their names.
 
-    Raises UsageError for a folder that cannot be read, CaseErrors for a YAML file without its
-    Python file, for the reverse, and for two cases with one name.
+    Raises UsageError for a folder that cannot be read, or that was named and holds no case;
+    CaseErrors for a YAML file without its Python file, for the reverse, and for two cases with one
+    name.
     """
     own = [(Path(folder), True) for folder in folders]
     sources = [*own, *((folder, False) for folder in _configured_folders())]
@@ -51,7 +52,13 @@ def find(folders: Iterable[Path | str] = ()) -> list[Entry]:
         if resolved in seen:
             continue
         seen.add(resolved)
-        for file in _files(folder, errors):
+        files = _files(folder, errors)
+        if mine and not files and not errors:
+            raise UsageError(
+                f"`{folder}` holds no case\n"
+                "  remedy: name a folder that holds NAME.yaml and NAME.py"
+            )
+        for file in files:
             other = entries.setdefault(file.stem, Entry(file.stem, file, mine))
             if other.file != file:
                 errors.append(

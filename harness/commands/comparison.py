@@ -11,22 +11,19 @@ from typing import Any
 
 from harness import backends, cli
 from harness.cases.case import Case
-from harness.cases.registry import find, select
+from harness.cases.registry import Entry
 from harness.commands.common import environment, load_all
 from harness.errors import UsageError, did_you_mean
 from harness.execution.dispatch import Workers
-from harness.execution.journal import Journal, Keys
+from harness.execution.journal import JOURNAL, Journal, Keys
 from harness.execution.run import Run
 from harness.model import Row, Status
 from harness.plan import Cell, Request, cells
 from harness.report import files, terminal
 
 
-def compare(options: argparse.Namespace, workers: Workers | None) -> int:
+def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Workers | None) -> int:
     """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
-    entries = select(
-        find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
-    )
     modes: dict[str, Any] = {"modes": cli.split(options.mode)} if options.mode else {}
     request = Request(
         backends=cli.split(options.backend),
@@ -48,10 +45,10 @@ def compare(options: argparse.Namespace, workers: Workers | None) -> int:
     plan = cells(loaded, request)
     folder = Path(options.report) if options.report else None
     if folder is not None:
-        files.prepare(folder)
+        files.prepare(folder, (files.CSV, files.MARKDOWN, JOURNAL))
     journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
     done: dict[Cell, list[Row]] = {}
-    interrupted = False
+    interrupted, stopped = False, None
     work = Run(loaded, request, plan, workers, journal)
     found_rows = work.rows()
     try:
@@ -59,12 +56,22 @@ def compare(options: argparse.Namespace, workers: Workers | None) -> int:
             done[cell] = found  # noqa: PERF403 - an interrupt keeps what there is
     except KeyboardInterrupt:
         interrupted = True
+    except UsageError as error:  # the disk is full: what there is is worth seeing
+        stopped = error
     finally:
         found_rows.close()
         if journal:
             journal.close()
     rows = [row for cell in plan for row in done.get(cell, ())]
     again = _common(options)
+    if rows:
+        report = str(folder / files.MARKDOWN) if folder else ""
+        try:
+            terminal.summary(rows, again, report, work.peaks)
+        except BrokenPipeError:
+            cli.unread()
+    if stopped:
+        raise stopped
     if folder is not None and rows:
         files.write(
             folder,
@@ -74,10 +81,8 @@ def compare(options: argparse.Namespace, workers: Workers | None) -> int:
             descriptions=_descriptions(loaded),
             options=again,
             peaks=work.peaks,
+            unfinished=len(plan) - len(done),
         )
-    if rows:
-        report = str(folder / files.MARKDOWN) if folder else ""
-        terminal.summary(rows, again, report, work.peaks)
     if interrupted:
         print(_farewell(options, folder, len(rows)), file=sys.stderr)
         return cli.INTERRUPTED

@@ -1,5 +1,6 @@
-"""`harness run`: the workers first, since a framework takes longer to load than all that the run
-itself needs (pandas, the cases), which is therefore imported behind them."""
+"""`harness run`: the names first, since a wrong one should be told at once; then the workers, since
+a framework takes longer to load than all that the run itself needs (pandas, the cases), which is
+therefore imported behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness import cli
+from harness.cases.registry import find, select
+from harness.errors import UsageError
 from harness.execution.workers import LocalWorkers, cores
+
+#: Seconds that a task may take if nobody says otherwise.
+TIMEOUT = 600.0
 
 if TYPE_CHECKING:
     from harness.execution.dispatch import Workers
@@ -15,18 +21,27 @@ if TYPE_CHECKING:
 
 def execute(options: argparse.Namespace) -> int:
     """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
+    entries = select(
+        find(cli.split(options.cases)), cli.split(options.case), cli.split(options.tag)
+    )
     workers = _workers(options)
     try:
         from harness.commands.comparison import compare
 
-        return compare(options, workers)
+        return compare(entries, options, workers)
     finally:
         if workers:
             workers.close()
 
 
 def _workers(options: argparse.Namespace) -> Workers | None:
-    """Where the cells run; None is this process."""
+    """Where the cells run; None is this process. Raises UsageError for limits that are none."""
+    alone = options.jobs == 0
+    if (alone or options.executor) and (options.timeout or options.memory_limit):
+        where = "--jobs 0" if alone else "--executor"
+        raise UsageError(
+            f"with {where} nothing can be stopped; leave --timeout and --memory-limit away"
+        )
     if options.executor:
         from harness.execution.executors import connect
 
@@ -34,6 +49,8 @@ def _workers(options: argparse.Namespace) -> Workers | None:
     jobs = cores() if options.jobs is None else options.jobs
     if not jobs:
         return None
-    workers = LocalWorkers(jobs, timeout=options.timeout, memory_limit=options.memory_limit)
+    workers = LocalWorkers(
+        jobs, timeout=options.timeout or TIMEOUT, memory_limit=options.memory_limit
+    )
     workers.warm(cli.split(options.backend))
     return workers

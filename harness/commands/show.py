@@ -18,6 +18,7 @@ from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import find, select
 from harness.errors import HarnessError, UsageError
+from harness.report.console import Output
 from harness.report.grid import grid
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def execute(options: argparse.Namespace) -> int:
 class _Page:
     """Where the lines go. A file or a pipe has no width, so nothing is rearranged there."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=Output)
 
     @property
     def width(self) -> int:

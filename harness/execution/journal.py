@@ -1,16 +1,20 @@
 """The journal of a run: every finished cell, on disk before anybody sees it.
 
 One line of JSON per cell, appended in one write, so that what is killed at any moment leaves whole
-lines and at most one torn one. A line's key is a hash of everything that its rows depend on: the
-text of the case, the options, the versions of the method. Taking a run up again repeats only the
-cells whose key is not there, whoever wrote the journal.
+lines and at most one torn one. A line's key is a hash of what its rows depend on: the text of the
+case and of the modules of its author that it imports, the options, the versions of the method (not
+the data that its code may read). Taking a run up again repeats only the cells whose key is not
+there, whoever wrote the journal, and those whose worker was lost or too slow, which may have had
+reasons of its own.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -22,8 +26,9 @@ from filelock import FileLock, Timeout
 
 from harness import __version__, backends
 from harness.cases.case import Case
+from harness.cases.helpers import helpers
 from harness.errors import UsageError
-from harness.model import Row
+from harness.model import Row, Status
 from harness.plan import Cell, Request
 
 JOURNAL = "results.jsonl"
@@ -36,7 +41,12 @@ class Keys:
 
     def __init__(self, cases: Sequence[Case], request: Request) -> None:
         self._texts = {
-            case.name: _digest(repr(case.document.data), case.code.text) for case in cases
+            case.name: _digest(
+                repr(case.document.data),
+                case.code.text,
+                *(part for item in helpers(case.code.text).items() for part in item),
+            )
+            for case in cases
         }
         self._request = request
         self._versions: dict[str, str] = {}
@@ -68,7 +78,7 @@ class Journal:
 
     def __init__(self, folder: Path, keys: Keys, *, resume: bool = False) -> None:
         """Open it, to go on with it where `resume`, else empty. Raises UsageError where another
-        run writes into the folder."""
+        run writes into the folder, or where it cannot be written to."""
         self._keys = keys
         self._lock = FileLock(folder / _LOCK)
         try:
@@ -77,33 +87,47 @@ class Journal:
             raise UsageError(
                 f"another run is writing into `{folder}`; wait for it, or give another --report DIR"
             ) from None
+        except OSError as error:
+            raise _unwritable(folder / _LOCK, error) from None
         path = folder / JOURNAL
-        written = path.read_bytes() if resume and path.exists() else b""
+        try:
+            written = path.read_bytes() if resume and path.exists() else b""
+            self._file: IO[bytes] = path.open("ab", buffering=0)
+            # What was torn off in the last line is cut away, so that the next line stands alone.
+            self._file.truncate(written.rfind(b"\n") + 1)
+        except OSError as error:
+            self._lock.release()
+            raise _unwritable(path, error) from None
         self._known = _read(written)
-        # What was torn off in the last line is cut away, so that the next line stands alone.
-        self._file: IO[bytes] = path.open("ab")
-        self._file.truncate(written.rfind(b"\n") + 1)
-
-    @property
-    def lines(self) -> int:
-        """How many cells the journal held when it was opened."""
-        return len(self._known)
 
     def find(self, cell: Cell) -> list[Row] | None:
         """The rows of a cell that was finished before, with this very code, data and versions."""
-        found = self._known.get(self._keys.of(cell))
-        return None if found is None else [_row(each) for each in found]
+        found = [_row(each) for each in self._known.get(self._keys.of(cell), ())]
+        lost = any(row.status in (Status.CRASH, Status.TIMEOUT) for row in found)
+        return None if lost or not found else found
 
     def append(self, cell: Cell, rows: Sequence[Row]) -> None:
-        """Write a finished cell."""
-        line = {"key": self._keys.of(cell), "rows": [_plain(row) for row in rows]}
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        """Write a finished cell. Raises UsageError where the disk does not take it."""
+        entry = {"key": self._keys.of(cell), "rows": [_plain(row) for row in rows]}
+        line = json.dumps(entry, allow_nan=False).encode() + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise _unwritable(Path(self._file.name), error) from None
 
     def close(self) -> None:
         """Give the folder back."""
         self._file.close()
         self._lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"`{path}` cannot be written to: {error.strerror or error}\n"
+        "  remedy: make room or name another folder with `--report DIR`; what is in the journal is "
+        "not lost, `--resume` goes on with it"
+    )
 
 
 def _digest(*parts: str) -> str:

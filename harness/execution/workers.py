@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from typing import Any
@@ -138,14 +138,21 @@ class LocalWorkers:
         variables = {name: threads for name in _THREADS if name not in os.environ}
         if self.threads is not None:
             variables = dict.fromkeys((*_THREADS, *_POOLS), threads)
-        with _inherited(variables):
+        for again in (True, True, False):
             pool = ProcessPool(
                 max_workers=1,
                 initializer=_prepare,
                 initargs=(kind, self.memory_limit, self.threads, variables),
                 context=self._context,
             )
-            assert pool.active  # which starts it
+            try:
+                with _inherited(variables):
+                    assert pool.active  # which starts it
+                break
+            except BrokenExecutor:
+                # The process that forks workers was killed; another takes its place.
+                if not again:
+                    raise
         return pool
 
 

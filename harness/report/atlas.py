@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from rich.console import Console
 from rich.text import Text
 
 from harness.model import Mark
 from harness.report import files
+from harness.report.console import Output
 from harness.report.terminal import column_blocks
 
 CSV, MARKDOWN = "atlas.csv", "atlas.md"
@@ -97,7 +97,7 @@ def _number(value: float) -> str:
 def show(found: Sequence[Page]) -> None:
     """Print the tables, at most 100 columns wide: methods that do not fit beside each other follow
     in further blocks."""
-    console = Console(highlight=False)
+    console = Output()
     for page in found:
         console.print(Text(page.title, style="bold"), soft_wrap=True)
         for line in table_lines(page):
@@ -149,8 +149,6 @@ def write(
             parts.append(files.markdown_table(pd.DataFrame(page.lines, columns=page.header)))
         if page.left_out:
             parts.append(f"Elements at which every method returns the derivative: {page.left_out}.")
-    environment = pd.DataFrame(versions.items(), columns=["what", "version"])
-    parts += ["## Environment", files.markdown_table(environment)]
-    parts += ["## How to reproduce", files.fence(command)]
+    parts += files.footer(command, versions)
     text = "\n\n".join(part for part in parts if part) + "\n"
     return files.write_texts(folder, {CSV: files.csv_text(table), MARKDOWN: text})

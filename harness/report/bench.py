@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from rich.console import Console
 from rich.text import Text
 
 from harness.model import Growth, Timing
 from harness.report import files
+from harness.report.console import Output
 from harness.report.grid import grid
 
 CSV, MARKDOWN, PLOT = "bench.csv", "bench.md", "bench.svg"
@@ -67,7 +67,7 @@ def _page(title: str, group: Sequence[Timing]) -> Page:
             line += [
                 _ratio(gradient.to_value) if value.timed else "",
                 _ratio(gradient.to_fastest),
-                f"±{100 * gradient.spread:.2g} %" if math.isfinite(gradient.spread) else "?",
+                _spread(gradient.spread),
                 f"{gradient.compile:.2f}",
                 str(gradient.visits),
                 str(gradient.calls),
@@ -94,11 +94,15 @@ def _ratio(value: float) -> str:
     return NOT_TOLD_APART if math.isnan(value) else _number(value)
 
 
-def _number(value: float) -> str:
-    """Three digits, without an exponent, which would keep a column from being read at a glance."""
+def _spread(value: float) -> str:
+    return f"±{_number(100 * value, 2)} %" if math.isfinite(value) else "?"
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """Few digits, without an exponent, which would keep a column from being read at a glance."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{decimals}f}"
 
 
@@ -116,7 +120,7 @@ def growth_lines(found: Sequence[Growth]) -> tuple[list[str], list[list[str]]]:
 
 def show(found: Sequence[Page], growth: Sequence[Growth], conditions: str) -> None:
     """Print the tables. A file or a pipe has no width, so nothing is rearranged there."""
-    console = Console(highlight=False)
+    console = Output()
     width = console.width if console.is_terminal else 10_000
 
     def say(text: str, style: str = "") -> None:
@@ -163,8 +167,6 @@ def write(
             "## Exponent of time against size",
             files.markdown_table(pd.DataFrame(lines, columns=header)),
         ]
-    environment = pd.DataFrame(versions.items(), columns=["what", "version"])
-    parts += ["## Environment", files.markdown_table(environment)]
-    parts += ["## How to reproduce", files.fence(command)]
+    parts += files.footer(command, versions)
     texts = {CSV: files.csv_text(table), MARKDOWN: "\n\n".join(parts) + "\n"}
     return files.write_texts(folder, texts | ({PLOT: plot} if plot else {}))

@@ -46,16 +46,18 @@ def write(
     descriptions: Mapping[str, Mapping[str, str]],
     options: Sequence[str] = (),
     peaks: Mapping[tuple[str, str], int] | None = None,
+    unfinished: int = 0,
 ) -> list[Path]:
     """Write both files and return their paths.
 
     `versions` are the lines of the environment table; `descriptions` gives `summary`, `formula`
     and `source` of each case; `options` are those that a row's reproducing command needs besides
-    what the row says; `peaks` gives the most bytes that a worker held, by case and worker. Raises
-    UsageError if the folder cannot be written to.
+    what the row says; `peaks` gives the most bytes that a worker held, by case and worker;
+    `unfinished` is how many cells an interrupted run has left. Raises UsageError if the folder
+    cannot be written to.
     """
     table = tables.frame(rows)
-    text = markdown(rows, table, command, versions, descriptions, options, peaks or {})
+    text = markdown(rows, table, command, versions, descriptions, options, peaks or {}, unfinished)
     return write_texts(folder, {CSV: csv_text(table), MARKDOWN: text})
 
 
@@ -89,6 +91,7 @@ def markdown(
     descriptions: Mapping[str, Mapping[str, str]],
     options: Sequence[str] = (),
     peaks: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    unfinished: int = 0,
 ) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(table).items())
@@ -96,24 +99,25 @@ def markdown(
     parts = [
         "# Gradient report",
         f"{len(rows)} comparisons: {total}.",
+        *([f"**Interrupted: {unfinished} cells are missing.**"] if unfinished else []),
         "A cell shows the worst status of its comparisons and the fewest correct significant "
         "digits among them; `results.csv` beside this file has every number.",
         "## Summary",
     ]
     for dtype, matrix in found.items():
         parts += [f"### {escape(dtype)}"] if len(found) > 1 else []
-        parts.append(_table(matrix))
+        parts.append(markdown_table(matrix))
     bad = gather(rows)
     if bad:
         parts.append("## What is not good")
-        parts.extend(_fence(explain(row, reproduce(row, options), others)) for row, others in bad)
+        parts.extend(fence(explain(row, reproduce(row, options), others)) for row, others in bad)
     proved = tables.certificates(table)
     if not proved.empty:
         parts += [
             "## Certificates",
             "To how many digits each hand-written backward is verified, as a formula, against the "
             "Taylor series of its forward in ball arithmetic.",
-            _table(proved),
+            markdown_table(proved),
         ]
     parts.append("## Cases")
     for name, details in tables.details(table).items():
@@ -122,23 +126,24 @@ def markdown(
         if about.get("summary"):
             parts.append(paragraph(about["summary"]))
         if about.get("formula"):
-            parts.append(_fence(about["formula"], "math"))
+            parts.append(fence(about["formula"], "math"))
         if about.get("source"):
             parts.append(f"Source: {escape(about['source'])}")
-        parts.append(_table(details))
+        parts.append(markdown_table(details))
     if peaks:
         parts += [
             "## Memory",
             "The most that each worker held while it was at a case, in MiB, libraries included.",
-            _table(tables.memory(peaks)),
+            markdown_table(tables.memory(peaks)),
         ]
-    parts += [
-        "## Environment",
-        _lines(("what", "version"), versions.items()),
-        "## How to reproduce",
-        _fence(command),
-    ]
+    parts += footer(command, versions)
     return "\n\n".join(parts) + "\n"
+
+
+def footer(command: str, versions: Mapping[str, str]) -> list[str]:
+    """What every report ends with: the environment, and the command that made it."""
+    environment = pd.DataFrame(versions.items(), columns=["what", "version"])
+    return ["## Environment", markdown_table(environment), "## How to reproduce", fence(command)]
 
 
 _RETURN = re.compile(r"\r\n?")
@@ -157,25 +162,16 @@ def paragraph(text: str) -> str:
     return re.sub(r"^(\d{0,9})([-+=.)])", r"\1\\\2", escape(text))
 
 
+def fence(text: str, language: str = "") -> str:
+    """A code block whose fence is longer than any run of backticks in it."""
+    ticks = "```"
+    while ticks in text:
+        ticks += "`"
+    return f"{ticks}{language}\n{text}\n{ticks}"
+
+
 def markdown_table(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table."""
-    return _table(frame)
-
-
-def fence(text: str) -> str:
-    """A code block."""
-    return _fence(text)
-
-
-def _fence(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any run of backticks in it."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _table(frame: pd.DataFrame) -> str:
     # No number needs escaping, and most texts come again and again.
     known = cache(escape)
     columns = [
@@ -183,11 +179,6 @@ def _table(frame: pd.DataFrame) -> str:
         for _, column in frame.items()
     ]
     return _joined([str(name) for name in frame.columns], zip(*columns, strict=True))
-
-
-def _lines(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table of cells that are still to be escaped."""
-    return _joined(header, ([escape(str(cell)) for cell in row] for row in rows))
 
 
 def _joined(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:

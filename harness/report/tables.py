@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pandas as pd
 
-from harness.model import CERTIFICATE, GOOD, Row, Status
+from harness.model import CERTIFICATE, Row, Status
 from harness.report.message import mark, verified_digits
 
 COLUMNS = [field.name for field in fields(Row)]
@@ -86,11 +86,6 @@ def memory(peaks: Mapping[tuple[str, str], int]) -> pd.DataFrame:
     return pd.DataFrame([{"case": case, **line} for case, line in lines.items()])
 
 
-def failures(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are not good."""
-    return table[~table["status"].isin(GOOD)]
-
-
 def counts(table: pd.DataFrame) -> dict[str, int]:
     """Status -> number of rows, from best to worst."""
     found = table["status"].value_counts()
@@ -121,16 +116,3 @@ def _marked(grouped: pd.DataFrame) -> pd.DataFrame:
     ]
     marked = pd.Series(cells, index=grouped.index, dtype=object)
     return marked.unstack("backend", sort=False).fillna("").reset_index()
-
-
-__all__ = [
-    "COLUMNS",
-    "certificates",
-    "counts",
-    "details",
-    "failures",
-    "frame",
-    "memory",
-    "summaries",
-    "summary",
-]

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from harness.model import GOOD, Row, Status
 from harness.report import tables
+from harness.report.console import Output
 from harness.report.message import explain, gather, reproduce
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def summary(
     is the file that has everything; `peaks` gives the most bytes that a worker held, by case and
     worker.
     """
-    console = Console(highlight=False)
+    console = Output()
     width = console.width if console.is_terminal else 80
     tick = "ok" if console.options.ascii_only else "✓"
     frame = tables.frame(rows)

@@ -159,6 +159,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.answers",
             "harness.backends",
             "harness.cases.case",
+            "harness.cases.helpers",
             "harness.engine",
             "harness.errors",
             "harness.execution*",

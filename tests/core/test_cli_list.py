@@ -156,6 +156,19 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.parametrize(("backward", "status"), [("2.0", 0), ("3.0", 1)])
+def test_a_closed_pipe_leaves_a_run_its_status(tmp_path: Path, backward: str, status: int) -> None:
+    pair(tmp_path / "mine", "square", GOOD.replace("2.0 *", f"{backward} *"), YAML)
+    words = ("run", "--cases", "mine", "--backend", "manual", "--jobs", "0", "--report", "")
+    process = subprocess.Popen(
+        module(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (status, "")
+
+
 def test_a_formula_is_printed_where_the_encoding_cannot_say_it(tmp_path: Path) -> None:
     pair(tmp_path / "mine", "cube", GOOD, YAML.replace("sum of squares", "Σ x²"))
     done = subprocess.run(

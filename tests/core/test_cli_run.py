@@ -458,3 +458,33 @@ def test_an_interrupt_keeps_what_there_is(
     assert said.status == 130
     assert "interrupted; reports/ has the" in said.err
     assert "draw0" in set(rows(tmp_path / "reports")["point"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--point", "draw7"), "raise `--draws`"),
+        (("linear_regression", "--draws", "0"), "`--draws` of at least 1"),
+        (("--jobs", "0", "--timeout", "5"), "nothing can be stopped"),
+        (("--jobs", "0", "--memory-limit", "1GiB"), "nothing can be stopped"),
+        (("--executor", "dask://localhost:abc"), "is no executor"),
+        (("--cases", "empty"), "holds no case"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(
+    harness: Run, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    said = harness("run", "--backend", "manual", "--mode", "vjp", *options)
+    assert said.status == 2
+    assert words in said.err
+
+
+def test_a_method_named_twice_has_its_rows_once() -> None:
+    import harness as package
+
+    once, twice = (
+        package.run("exp_sin_cos", backends=("manual",) * times, draws=1, jobs=0)
+        for times in (1, 2)
+    )
+    assert len(twice.rows) == len(once.rows)

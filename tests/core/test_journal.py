@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from harness.cases.case import load
 from harness.errors import UsageError
 from harness.execution.journal import JOURNAL, Journal, Keys
-from harness.model import Row
+from harness.model import Row, Status
 from harness.plan import Request, cells
 
 Run = Callable[..., Any]
@@ -102,6 +102,75 @@ def test_another_seed_or_text_is_refused_cell_by_cell(
     change(own, options)
     harness(*OWN, *options, "--resume")
     assert len(lines(own)) == 12 + repeated
+
+
+def test_another_text_of_a_module_that_the_case_imports_is_refused(
+    harness: Run, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    (own / "of_mine.py").write_text("from of_mine_too import FACTOR\n")
+    (own / "of_mine_too.py").write_text("FACTOR = 2\n")
+    imports = PYTHON.replace("2 * x", "FACTOR * x")
+    write_case(own / "own", "    from of_mine import FACTOR\n" + imports, YAML, "one")
+    harness(*OWN)
+    (own / "of_mine_too.py").write_text("FACTOR = 3\n")
+    harness(*OWN, "--resume")
+    assert len(lines(own)) == 12 + 6
+
+
+@pytest.mark.parametrize("status", [Status.CRASH, Status.TIMEOUT])
+def test_a_cell_whose_worker_was_lost_is_done_again(harness: Run, own: Path, status: str) -> None:
+    harness(*OWN)
+    report, journal = table(own), own / "reports" / JOURNAL
+    whole = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([whole[0].replace('"pass"', f'"{status}"'), *whole[1:]]))
+    harness(*OWN, "--resume")
+    assert len(lines(own)) == 12 + 1
+    assert table(own) == report
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", ".results.lock"])
+def test_a_journal_that_cannot_be_written_is_told(harness: Run, own: Path, name: str) -> None:
+    (own / "reports" / name).mkdir(parents=True)
+    said = harness(*OWN)
+    assert said.status == 2
+    assert name in said.err and "--report DIR" in said.err
+
+
+class Full:
+    """A file on a disk that has room for three more lines."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.name, self.room = file, file.name, 3
+
+    def write(self, line: bytes) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        self.room -= 1
+        return int(self.file.write(line))
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def test_a_full_disk_costs_the_rest_and_is_told(
+    harness: Run, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Journal.__init__
+
+    def full(self: Any, *arguments: Any, **options: Any) -> None:
+        opened(self, *arguments, **options)
+        self._file = Full(self._file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "__init__", full)
+        said = harness(*OWN)
+    assert said.status == 2
+    assert "No space left" in said.err and "--resume" in said.err
+    assert "comparisons" in said.out
+    assert len(lines(own)) == 3
+    assert harness(*OWN, "--resume").status == 0
+    assert len(lines(own)) == 12
 
 
 def test_another_version_of_a_method_is_refused(

@@ -1,0 +1,65 @@
+"""The modules that a case imports and that may change under it: those of its author.
+
+What is installed has a version, and what comes with Python has one; a module beside the case, or on
+the user's path, has nothing but its text.
+"""
+
+from __future__ import annotations
+
+import ast
+import sysconfig
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+_INSTALLED = tuple(
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+
+
+def helpers(text: str) -> dict[str, str]:
+    """File -> text of every module of the author's own that Python code imports, and of what those
+    import in turn. Data that the code reads is not seen."""
+    found: dict[str, str] = {}
+    todo = [text]
+    while todo:
+        for name in _imported(todo.pop()):
+            for file in _files(name):
+                if str(file) not in found:
+                    found[str(file)] = file.read_text(encoding="utf-8", errors="replace")
+                    todo.append(found[str(file)])
+    return found
+
+
+def _imported(text: str) -> Iterator[str]:
+    """The top-level names of the modules that are imported anywhere in the text."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # who imports it is told so
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def _files(name: str) -> list[Path]:
+    """The Python files of a module or package, none if it is installed or cannot be found."""
+    try:
+        spec: ModuleSpec | None = find_spec(name)
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+    if not folders and spec.has_location and spec.origin:
+        files = [Path(spec.origin)]
+    return [file for file in files if file.suffix == ".py" and not _installed(file.resolve())]
+
+
+def _installed(file: Path) -> bool:
+    return any(file.is_relative_to(folder) for folder in _INSTALLED)
