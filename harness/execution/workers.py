@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
@@ -138,7 +139,7 @@ class LocalWorkers:
         variables = {name: threads for name in _THREADS if name not in os.environ}
         if self.threads is not None:
             variables = dict.fromkeys((*_THREADS, *_POOLS), threads)
-        for again in (True, True, False):
+        for pause in (0.01, 0.1, 1.0, None):
             pool = ProcessPool(
                 max_workers=1,
                 initializer=_prepare,
@@ -150,9 +151,11 @@ class LocalWorkers:
                     assert pool.active  # which starts it
                 break
             except BrokenExecutor:
-                # The process that forks workers was killed; another takes its place.
-                if not again:
+                # The process that forks workers was killed; another takes its place, once the
+                # system has told that it is gone.
+                if pause is None:
                     raise
+                time.sleep(pause)
         return pool
 
 

@@ -463,7 +463,7 @@ def test_an_interrupt_keeps_what_there_is(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--point", "draw7"), "raise `--draws`"),
+        (("--point", "draw77"), "raise `--draws`"),
         (("linear_regression", "--draws", "0"), "`--draws` of at least 1"),
         (("--jobs", "0", "--timeout", "5"), "nothing can be stopped"),
         (("--jobs", "0", "--memory-limit", "1GiB"), "nothing can be stopped"),

@@ -281,3 +281,18 @@ def test_a_killed_run_leaves_no_worker_behind_though_it_loops(
 def test_a_limit_beyond_what_there_is_is_none(case: Callable[..., Case]) -> None:
     found = rows_of(roulette(case, "pass"), memory_limit=1 << 80)
     assert {row.status for each in found.values() for row in each} == {Status.PASS}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows forks nothing")
+def test_workers_start_though_the_process_that_forks_them_was_killed() -> None:
+    from multiprocessing import forkserver
+
+    workers = LocalWorkers(2)
+    try:
+        first = workers.submit(REFEREE, os.getppid)
+        server = psutil.Process(first.result())
+        assert server.pid == forkserver._forkserver._forkserver_pid
+        server.kill()
+        assert workers.submit(REFEREE, os.getppid).result() != server.pid
+    finally:
+        workers.close()
