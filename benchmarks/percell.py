@@ -76,17 +76,15 @@ def draw(cell: Cell, bench: Workbench) -> Sample:
 
 def stages(cells: Sequence[Cell], bench: Workbench) -> Iterator[tuple[float, ...]]:
     """CPU seconds of drawing, answering and packing each cell, in the order of `tasks.answers`."""
-    for start in range(0, len(cells), KEPT):
-        few = cells[start : start + KEPT]
-        drawn = [seconds(draw, cell, bench)[0] for cell in few]
-        answers = [seconds(answer, cell, bench) for cell in few]
-        packs = [seconds(pack_answer, found)[0] for _, found in answers]
-        yield from zip(drawn, (each for each, _ in answers), packs, strict=True)
+    drawn = [seconds(draw, cell, bench)[0] for cell in cells]
+    answers = [seconds(answer, cell, bench) for cell in cells]
+    packs = [seconds(pack_answer, found)[0] for _, found in answers]
+    return zip(drawn, (each for each, _ in answers), packs, strict=True)
 
 
-def measured(cases: list[Case], method: str, draws: int, rounds: int) -> Array:
+def measured(cases: list[Case], method: str, draws: int, rounds: int, few: int) -> Array:
     """CPU seconds of each cell of one method, of shape (rounds, cells, 4): of the bare call, of
-    drawing, answering and packing. The cells of a case follow one another, as in a task. There are
+    drawing, answering and packing, `few` cells at a time of a case, as in a task. There are
     more samples than the workbench keeps, so that every round draws them again."""
     request = Request(backends=(method,), modes=("value", "vjp"), draws=draws)
     bench = Workbench(cases, request)
@@ -104,16 +102,18 @@ def measured(cases: list[Case], method: str, draws: int, rounds: int) -> Array:
     for _ in range(rounds + 1):
         times = []
         for each in calls.values():
-            alone = [seconds(call)[0] for call in each.values()]
-            ours = stages([*each], bench)
-            times += [(one, *three) for one, three in zip(alone, ours, strict=True)]
+            for start in range(0, len(each), few):
+                cells = [*each][start : start + few]
+                alone = [seconds(each[cell])[0] for cell in cells]
+                ours = stages(cells, bench)
+                times += [(one, *three) for one, three in zip(alone, ours, strict=True)]
         found.append(times)
     return np.array(found[1:])
 
 
 def small(method: str, rounds: int) -> None:
     cases = [load(file) for file in sorted(builtin_folder().glob("*.yaml"))]
-    alone, drawn, answered, pack = np.min(measured(cases, method, 3, rounds) * 1e6, 0).T
+    alone, drawn, answered, pack = np.min(measured(cases, method, 3, rounds, KEPT) * 1e6, 0).T
     cost = drawn + answered - alone + pack
     line = [*map(np.median, (alone, drawn, answered - alone, pack, cost))]
     line += [cost.mean(), np.quantile(cost, 0.9)]
@@ -129,7 +129,7 @@ def large(method: str, rounds: int) -> None:
             file = Path(folder) / f"{name}.yaml"
             file.write_text(f"summary: many parameters\ninputs:\n{inputs}")
             alone, drawn, answered, pack = (
-                measured([load(file)], method, 5, rounds).reshape(-1, 4).T
+                measured([load(file)], method, 5, rounds, 1).reshape(-1, 4).T
             )
             line = [np.median((answered + pack) / alone), np.median(drawn / alone)]
             print(f"{name + ' ' + method:20}{np.median(alone) * 1e3:14.1f}", end="")
