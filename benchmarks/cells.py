@@ -46,7 +46,7 @@ class Free:
 
         future: Future[Any] = Future()
         if function.__name__ == "answers":
-            future.set_result(Done([b"" for _ in arguments[1]], 0, 0.0))
+            future.set_result(Done([(b"", []) for _ in arguments[1]], 0, 0.0))
         else:
             found = [
                 [

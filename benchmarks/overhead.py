@@ -30,11 +30,28 @@ from typing import Any
 from bare import METHODS
 
 from harness import trees
-from harness.cases.case import load
+from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import NUMPY, draw_sample
+from harness.model import Sample
 
 DRAWS = 3
+
+
+def plain(case: Case, sample: Sample) -> dict[str, Any]:
+    """A sample as plain numpy data, for `bare.py`."""
+    leaves = trees.flatten(sample.inputs)
+    positions = {path: index for index, path in enumerate(sample.differentiable)}
+    trace = case.program.forward(NUMPY, sample.inputs)
+    values = {**sample.inputs, **trace.saved}
+    assert case.code.backward is not None
+    return {
+        "case": case.name,
+        "inputs": trees.map_with_path(lambda path, leaf: positions.get(path, leaf), sample.inputs),
+        "leaves": [leaves[path] for path in sample.differentiable],
+        "cotangent": sample.cotangents[0],
+        "saved": [values[name] for name in case.code.backward.parameters[1:]],
+    }
 
 
 def samples() -> list[dict[str, Any]]:
@@ -43,24 +60,7 @@ def samples() -> list[dict[str, Any]]:
     for file in sorted(builtin_folder().glob("*.yaml")):
         case = load(file)
         points = [*case.declared.points, *(f"draw{index}" for index in range(DRAWS))]
-        for point in points:
-            sample = draw_sample(case, point, "default", "float64")
-            leaves = trees.flatten(sample.inputs)
-            positions = {path: index for index, path in enumerate(sample.differentiable)}
-            trace = case.program.forward(NUMPY, sample.inputs)
-            values = {**sample.inputs, **trace.saved}
-            assert case.code.backward is not None
-            found.append(
-                {
-                    "case": case.name,
-                    "inputs": trees.map_with_path(
-                        lambda path, leaf, at=positions: at.get(path, leaf), sample.inputs
-                    ),
-                    "leaves": [leaves[path] for path in sample.differentiable],
-                    "cotangent": sample.cotangents[0],
-                    "saved": [values[name] for name in case.code.backward.parameters[1:]],
-                }
-            )
+        found += [plain(case, draw_sample(case, each, "default", "float64")) for each in points]
     return found
 
 

@@ -148,11 +148,21 @@ def finfo(dtype: Any) -> Any:
     return (ml_dtypes if np.dtype(dtype).name == "bfloat16" else np).finfo(dtype)
 
 
+def locked(array: Array) -> Array:
+    """A view that cannot be written to; the array itself stays as it is."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def convert(array: Array, dtype: str) -> Array:
     """A copy in another float dtype, rounded once to the nearest; infinite beyond its range."""
     import numpy as np
 
+    wanted = numpy_dtype(dtype)
+    if array.dtype == wanted:
+        return np.asarray(array.astype(wanted))
     with np.errstate(over="ignore", under="ignore"):
         if dtype == "bfloat16" and array.dtype.itemsize > 4:
             array = FORMATS[dtype].nearest(array)
-        return np.asarray(array.astype(numpy_dtype(dtype)))
+        return np.asarray(array.astype(wanted))

@@ -32,9 +32,14 @@ def half_unit(text: str) -> float:
 
 def to_arrays(numbers: Any) -> tuple[Array, Array]:
     """Float64 values of a nested list, and the half unit of each: zero for an unquoted number."""
-    return _convert(numbers, float), _convert(
+    return values(numbers), _convert(
         numbers, lambda leaf: half_unit(leaf) if isinstance(leaf, str) else 0.0
     )
+
+
+def values(numbers: Any) -> Array:
+    """Float64 values of a nested list."""
+    return _convert(numbers, float)
 
 
 def is_regular(numbers: Any) -> bool:

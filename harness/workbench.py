@@ -10,19 +10,19 @@ from harness import backends, training, trees
 from harness.backends.base import Backend
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
-from harness.cases.sampling import draw_sample, printed_spread
+from harness.cases.sampling import RANDOM, draw_sample, printed_spread
 from harness.cases.schema import Point
 from harness.diagnose.accusation import Accusation
 from harness.judging.compare import Tolerance
 from harness.judging.directional_evidence import DirectionalEvidence
 from harness.judging.evidence import Evidence
-from harness.model import Array, Sample
+from harness.model import DIRECTIONAL, Array, Sample
 from harness.plan import Cell, Request
 from harness.rounding.emulated import EMULATED, EmulatedBackend
 
 #: Samples whose references are kept. Cells of one sample come one after the other, except where
 #: pytest shuffles them.
-_KEPT = 4
+KEPT = 4
 
 
 class Subject:
@@ -35,12 +35,16 @@ class Subject:
     def sample(self) -> Sample:
         """The numbers; drawing them runs the case's Python, which may raise anything."""
         cell = self._cell
-        return draw_sample(self._case, cell.point, cell.size, cell.dtype, self._request.seed)
+        request = self._request
+        return draw_sample(
+            *(self._case, cell.point, cell.size, cell.dtype, request.seed),
+            tangents=not set(DIRECTIONAL).isdisjoint(request.modes),
+        )
 
     @property
     def point(self) -> Point:
         """The declared point, or an empty one for a random draw."""
-        return self._case.declared.points.get(self._cell.point, Point())
+        return self._case.declared.points.get(self._cell.point, RANDOM)
 
     @cached_property
     def wanted(self) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ class Workbench:
         key = (cell.case, cell.point, cell.size, cell.dtype)
         if key not in self._subjects:
             self._subjects[key] = Subject(self.cases[cell.case], cell, self.request)
-            while len(self._subjects) > _KEPT:
+            while len(self._subjects) > KEPT:
                 self._subjects.popitem(last=False)
         self._subjects.move_to_end(key)
         return self._subjects[key]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.dtypes import locked
 from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace, named_result
@@ -41,12 +42,12 @@ class AutogradBackend(FrameworkBackend):
         return Namespace("autograd", anp, {**_main(anp), **_constant(), "linalg": linalg})
 
     def asarray(self, array: Array) -> Any:
-        if array.dtype.name == "bfloat16":
+        if array.dtype.kind == "V":
             raise Unsupported("autograd: no bfloat16: numpy has none, and autograd takes no other")
         return np.array(array)
 
-    def to_numpy(self, array: Any) -> Array:
-        return np.array(array)
+    def traced(self, array: Array) -> Any:
+        return self.asarray(array) if array.dtype.kind == "V" else locked(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
         with _quiet():

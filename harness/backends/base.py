@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness import trees
-from harness.dtypes import DTYPES, is_floating
+from harness.dtypes import DTYPES, is_floating, locked
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
@@ -115,9 +115,15 @@ class FrameworkBackend(Backend):
         """A framework array of the same shape and dtype, sharing no memory with `array`."""
         raise NotImplementedError
 
+    def traced(self, array: Array) -> Any:
+        """As `asarray`, for an array that the case's code sees only as the tracer of a derivative,
+        and so cannot write to: it may share the memory of `array`."""
+        return self.asarray(array)
+
     def to_numpy(self, array: Any) -> Array:
-        """The numpy array of a framework array; a Python number becomes a 0-d array."""
-        return np.asarray(array)
+        """The numpy array of a framework array, to be read: it may share its memory, and then it
+        cannot be written to. A Python number becomes a 0-d array."""
+        return locked(np.asarray(array))
 
     def vjp(
         self, function: Primal, variables: list[Any], cotangents: list[Any]
@@ -203,12 +209,12 @@ class FrameworkBackend(Backend):
         outputs, results = run(*arguments)
         seconds = time.perf_counter() - start
         returns = program.forward_code.returns
-        values = zip((*returns, *intermediates), map(self.to_numpy, outputs), strict=True)
+        values = zip((*returns, *intermediates), map(self._read, outputs), strict=True)
         found = Gradients(dict(values), seconds=seconds)
         if task.mode == "jvp":
             found.jvps = dict(self._tangents(found.values, zip(returns, results, strict=False)))
             return found
-        arrays = [self.to_numpy(each) for each in results]
+        arrays = [self._read(each) for each in results]
         leaves = dict(zip(sample.differentiable, arrays, strict=False))
         if task.mode == "hvp":
             found.hvps = leaves
@@ -217,17 +223,24 @@ class FrameworkBackend(Backend):
             found.intermediates = dict(zip(perturbed, arrays[len(leaves) :], strict=False))
         return found
 
+    def _read(self, array: Any) -> Array:
+        """A result; of a native function a copy, since foreign code may use its memory again."""
+        found = self.to_numpy(array)
+        return found.copy() if self.variant == "native" else found
+
     def _asked(
         self, sample: Sample, mode: str, perturbed: tuple[str, ...]
     ) -> tuple[Callable[..., tuple[tuple[Any, ...], Sequence[Any]]], list[list[Any]]]:
         """The function of a mode, and what it takes after the primal."""
-        variables = [self.asarray(array) for array in trees.variables(sample, perturbed)]
+        arrays = trees.variables(sample, perturbed)
         if mode == "value":
+            variables = [self.asarray(array) for array in arrays]
             return lambda *given: (self.forward(*given), ()), [variables]
-        cotangents = [self.asarray(each) for each in sample.cotangents]
+        variables = [self.traced(array) for array in arrays]
+        cotangents = [self.traced(each) for each in sample.cotangents]
         if mode == "vjp":
             return self.vjp, [variables, cotangents]
-        tangents = [self.asarray(sample.tangents[path]) for path in sample.differentiable]
+        tangents = [self.traced(sample.tangents[path]) for path in sample.differentiable]
         if mode == "jvp":
             return self.jvp, [variables, tangents]
         return self.hvp, [variables, cotangents, tangents]
@@ -238,7 +251,7 @@ class FrameworkBackend(Backend):
         """Every floating output with its tangent, zeros where it does not depend on anything."""
         for name, result in results:
             if result is not None:
-                yield name, self.to_numpy(result)
+                yield name, self._read(result)
             elif is_floating(values[name].dtype) or values[name].dtype.kind == "c":
                 yield name, np.zeros_like(values[name])
 

@@ -47,7 +47,7 @@ class JaxBackend(FrameworkBackend):
 
     def to_numpy(self, array: Any) -> Array:
         with self._jax.enable_x64(True):
-            return np.array(array)
+            return super().to_numpy(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
         with self._jax.enable_x64(True):

@@ -18,6 +18,7 @@ import numpy as np
 
 from harness import trees
 from harness.backends.base import VJP, Backend, Call
+from harness.dtypes import locked
 from harness.errors import HarnessError, Unsupported, did_you_mean
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import Namespace
@@ -95,18 +96,18 @@ class ManualBackend(Backend):
         return value, gradient
 
     def _forward(self, program: Program, sample: Sample) -> Trace:
-        return program.forward(self.xp, trees.map_with_path(_locked, sample.inputs))
+        return program.forward(self.xp, _locked(sample.inputs))
 
     def _backward(
         self, program: Program, sample: Sample, trace: Trace
     ) -> tuple[Any, Mapping[str, Any]]:
         if program.backward_code is None:
             raise Unsupported("the case has no `backward`")
-        saved = {name: trees.map_with_path(_locked, value) for name, value in trace.saved.items()}
-        inputs = trees.map_with_path(_locked, sample.inputs)
-        cotangents = tuple(_locked("", cotangent) for cotangent in sample.cotangents)
+        saved = Trace(trace.outputs, _locked(trace.saved))
         try:
-            return program.backward(self.xp, cotangents, inputs, Trace(trace.outputs, saved))
+            return program.backward(
+                self.xp, tuple(map(_view, sample.cotangents)), _locked(sample.inputs), saved
+            )
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
@@ -126,13 +127,21 @@ def _refused() -> Iterator[None]:
         raise Unsupported(f"TypeError: {error}").with_traceback(error.__traceback__) from error
 
 
-def _locked(_path: str, value: Any) -> Any:
-    """A view that cannot be written to; the owner's array stays as it is."""
-    if not isinstance(value, np.ndarray):
+def _locked(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Each value as one that cannot be written to, nested arrays included; the owner's array stays
+    as it is."""
+    return {name: _view(value) for name, value in named.items()}
+
+
+def _view(value: Any) -> Any:
+    # What is no array of numpy stays as it is: errors are planted in arrays of another kind.
+    if isinstance(value, np.ndarray):
+        return locked(value)
+    if isinstance(value, np.generic | float | int):
         return value
-    view = value.view()
-    view.flags.writeable = False
-    return view
+    return trees.map_with_path(
+        lambda _, leaf: locked(leaf) if isinstance(leaf, np.ndarray) else leaf, value
+    )
 
 
 def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
@@ -155,15 +164,18 @@ def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
                 f"`backward` returned a gradient for `{name}`, which is no input; "
                 + did_you_mean(name, names)
             )
-    leaves = trees.flatten(sample.inputs)
-    for path, gradient in trees.flatten(dict(returned)).items():
+    found = trees.flatten(dict(returned))
+    for path, gradient in found.items():
+        if path in sample.differentiable:
+            continue
+        leaves = trees.flatten(sample.inputs)
         # A bare array where a container belongs is judged as missing its leaves.
         if path not in leaves and not any(leaf.startswith(f"{path}.") for leaf in leaves):
             raise HarnessError(
                 f"`backward` returned a gradient for `{path}` (shape {list(np.shape(gradient))}), "
                 f"which is no input; {did_you_mean(path, leaves)}"
             )
-    return {path: np.asarray(leaf) for path, leaf in trees.by_path(returned, sample).items()}
+    return {path: np.asarray(found[path]) for path in sample.differentiable if path in found}
 
 
 BACKEND = ManualBackend

@@ -70,7 +70,7 @@ class TensorflowBackend(FrameworkBackend):
 
     def to_numpy(self, array: Any) -> Array:
         # numpy makes no array of a 0-d bfloat16 tensor, but of its number.
-        return np.array(array.numpy() if self._tf.is_tensor(array) else array)
+        return super().to_numpy(array.numpy() if self._tf.is_tensor(array) else array)
 
     def vjp(
         self, function: Primal, variables: list[Any], cotangents: list[Any]

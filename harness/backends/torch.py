@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
-from harness.dtypes import numpy_dtype
+from harness.dtypes import locked, numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
@@ -62,7 +62,7 @@ class TorchBackend(FrameworkBackend):
 
     def asarray(self, array: Array) -> Any:
         # torch shares numpy's memory, warns of read-only and refuses reversed arrays; not a copy.
-        if array.dtype.name == "bfloat16":  # numpy's is no dtype that torch knows; the bits are
+        if array.dtype.kind == "V":  # bfloat16 is no dtype that torch knows; the bits are
             return self._torch.from_numpy(np.array(array.view(np.uint16))).view(
                 self._torch.bfloat16
             )
@@ -72,8 +72,8 @@ class TorchBackend(FrameworkBackend):
         if isinstance(array, self._torch.Tensor):
             if array.dtype == self._torch.bfloat16:
                 return self.to_numpy(array.float()).astype(numpy_dtype("bfloat16"))
-            array = array.numpy(force=True)  # a derivative may be lazily conjugated, or zero
-        return np.array(array)
+            return locked(array.numpy(force=True))  # it may be lazily conjugated, or zero
+        return super().to_numpy(array)
 
     def forward(self, function: Primal, variables: list[Any]) -> tuple[Any, ...]:
         with self._torch.no_grad():

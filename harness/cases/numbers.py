@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ def rounded(values: Any, dtype: str, integer: bool) -> Array:
     if not is_floating(array.dtype):
         return array.copy()
     result = convert(array, dtype)
+    if result.dtype == array.dtype:
+        return result
     lost = np.isinf(result) & np.isfinite(array)
     if np.any(lost):
         number = float(array[lost].flat[0])
@@ -30,16 +33,30 @@ def rounded(values: Any, dtype: str, integer: bool) -> Array:
 def clipped(values: Array, domain: tuple[float, float]) -> Array:
     """Undo what rounding to a narrow dtype may do: push a number out of its domain. Raises
     Unsupported where no number of the dtype is inside."""
-    kind = values.dtype.type
-    low, high = convert(np.array(domain), values.dtype.name)
-    # `float`, since numpy would first round a Python number to the narrow dtype.
-    low = np.nextafter(low, kind(np.inf)) if float(low) < domain[0] else low
-    high = np.nextafter(high, kind(-np.inf)) if float(high) > domain[1] else high
-    if not domain[0] <= float(low) <= domain[1]:
-        name, bounds = values.dtype.name, f"[{domain[0]:g}, {domain[1]:g}]"
-        raise Unsupported(f"no {name} number lies in the domain {bounds}")
+    low, high = _inside(domain, values.dtype)
     # Not `clip`, which makes a bfloat16 float32.
     return np.asarray(np.minimum(np.maximum(values, low), high))
+
+
+@lru_cache
+def _inside(domain: tuple[float, float], dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The smallest and the largest number of a dtype that lie in a domain."""
+    low, high = convert(np.array(domain), dtype.name)
+    # `float`, since numpy would first round a Python number to the narrow dtype.
+    low = np.nextafter(low, dtype.type(np.inf)) if float(low) < domain[0] else low
+    high = np.nextafter(high, dtype.type(-np.inf)) if float(high) > domain[1] else high
+    if not domain[0] <= float(low) <= domain[1]:
+        raise Unsupported(
+            f"no {dtype.name} number lies in the domain [{domain[0]:g}, {domain[1]:g}]"
+        )
+    return low, high
+
+
+@lru_cache
+def bounds(domain: tuple[float, float], dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The ends of a domain, rounded to a dtype where that is a float."""
+    low, high = convert(np.array(domain), dtype.name) if is_floating(dtype) else domain
+    return low, high
 
 
 def locked(array: Array) -> Array:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import array_api_compat.numpy as array_numpy
@@ -20,7 +21,7 @@ from harness import printed, trees
 from harness.cases.case import Case
 from harness.cases.document import Path_
 from harness.cases.draws import draw
-from harness.cases.numbers import clipped, locked, rounded
+from harness.cases.numbers import bounds, clipped, locked, rounded
 from harness.cases.schema import Leaf, Point
 from harness.dtypes import convert, is_floating
 from harness.errors import CaseError, did_you_mean
@@ -29,35 +30,55 @@ from harness.namespace import Namespace
 from harness.staging import Trace
 
 NUMPY = Namespace("numpy", array_numpy)
+#: What is declared of a point that is not: nothing.
+RANDOM = Point()
 
 
 def rng_for(seed: int, *parts: str) -> np.random.Generator:
     """A generator that depends on the seed and the texts alone."""
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
-    return np.random.default_rng([seed, *np.frombuffer(digest, dtype=np.uint32).tolist()])
+    # The words of the seed and of the digest; a list of them would be taken apart by numpy again.
+    length = max(1, -(-seed.bit_length() // 32)) * 4
+    words = np.frombuffer(seed.to_bytes(length, "little") + digest, dtype="<u4")
+    return np.random.default_rng(words)
 
 
-def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) -> Sample:
-    """The sample of `case` at a declared point or a random one (`draw0`, `draw1`, ...).
+@dataclass
+class Chance:
+    """The generator of a sample, made when the first number is drawn: a point may need none."""
+
+    key: tuple[Any, ...]
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        return rng_for(*self.key)
+
+
+def draw_sample(
+    case: Case, point: str, size: str, dtype: str, seed: int = 0, *, tangents: bool = True
+) -> Sample:
+    """The sample of `case` at a declared point or a random one (`draw0`, `draw1`, ...); without
+    `tangents`, which JVP and HVP alone ask for, it has none.
 
     Raises CaseError for a point whose numbers do not fit the declared shapes or domains, and
     whatever the case's own code raises.
     """
-    declared = case.declared.points.get(point, Point())
-    rng = rng_for(seed, case.name, size, point)
+    declared = case.declared.points.get(point, RANDOM)
+    chance = Chance((seed, case.name, size, point))
     numbers = _numbers(case, declared, point)
     named = declared.size or ("default" if point in case.declared.points else size)
     sizes = dict(case.declared.sizes.get(named, {}))
     sizes.update(_solve_sizes(case, numbers, point))
-    supplied = _supply(case, rng, sizes)
+    supplied = _supply(case, chance, sizes)
     inputs: dict[str, Any] = {}
     for name in case.code.forward.parameters:
         spec = case.declared.inputs.get(name)
         if spec is None and name not in supplied:
             raise _unsupplied(case, name)
         tree = supplied.get(name)
-        inputs[name] = _leaf_arrays(case, name, spec, tree, numbers, sizes, rng, dtype)
-    leaves = trees.flatten(inputs)
+        inputs[name] = _leaf_arrays(case, name, spec, tree, numbers, sizes, chance, dtype)
+    paths, arrays, structure = trees.flattened(inputs)
+    leaves = dict(zip(paths, arrays, strict=True))
     unused = [path for path in numbers if path not in leaves]
     if unused:
         raise case.document.error(
@@ -73,29 +94,38 @@ def draw_sample(case: Case, point: str, size: str, dtype: str, seed: int = 0) ->
     domains = {}
     for path, spec in specs.items():
         if spec.domain is not None:
-            _check_domain(case, path, leaves[path], spec.domain)
+            if supplied:  # others are inside by making
+                _check_domain(case, path, leaves[path], spec.domain)
             domains[path] = (float(spec.domain[0]), float(spec.domain[1]))
-    for leaf in leaves.values():
-        locked(leaf)
-    sample = Sample(case.name, point, size, dtype, inputs, differentiable, (), {}, domains)
     with np.errstate(all="ignore"):
         # In float64, since numpy lacks functions of the half dtypes; the shapes are the same.
-        trace = case.program.forward(NUMPY, trees.cast(sample, "float64").inputs)
-    return replace(
-        sample,
-        cotangents=_cotangents(case, point, trace, rng, dtype),
-        intermediates=_perturbable(case, trace),
-        tangents=_tangents(
-            case, point, size, seed, dtype, {path: leaves[path] for path in differentiable}
-        ),
+        copies = structure.unflatten([trees.cast_leaf(leaf, "float64") for leaf in arrays])
+        trace = case.program.forward(NUMPY, copies)
+    for leaf in arrays:
+        locked(leaf)
+    found = Sample(
+        case.name,
+        point,
+        size,
+        dtype,
+        inputs,
+        differentiable,
+        _cotangents(case, point, trace, chance, dtype),
+        _perturbable(case, trace),
+        domains,
     )
+    if tangents:
+        along = rng_for(seed, case.name, size, point, "tangents")
+        moved = {path: leaves[path] for path in differentiable}
+        found.tangents.update(_tangents(along, dtype, moved))
+    return found
 
 
-def _supply(case: Case, rng: np.random.Generator, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _supply(case: Case, chance: Chance, sizes: Mapping[str, int]) -> dict[str, Any]:
     """What the case's `inputs(rng, **sizes)` returns; nothing where there is no such function."""
     if not case.supplies_inputs:
         return {}
-    supplied = dict(case.program.functions["inputs"](rng, **sizes))
+    supplied = dict(case.program.functions["inputs"](chance.rng, **sizes))
     for name in supplied:
         if name not in case.code.forward.parameters:
             problem = f"which `forward` does not take; {did_you_mean(name, case.leaves)}"
@@ -112,7 +142,7 @@ def _supply(case: Case, rng: np.random.Generator, sizes: Mapping[str, int]) -> d
 
 
 def _cotangents(
-    case: Case, point: str, trace: Trace, rng: np.random.Generator, dtype: str
+    case: Case, point: str, trace: Trace, chance: Chance, dtype: str
 ) -> tuple[Array, ...]:
     """One cotangent per output: the declared one, ones at a declared point, else a random one."""
     found = []
@@ -121,17 +151,16 @@ def _cotangents(
         if point in case.declared.points:
             cotangent = _cotangent(case, case.declared.points[point], point, name, shape)
         else:
-            cotangent = np.asarray(rng.standard_normal(shape))
+            cotangent = np.asarray(chance.rng.standard_normal(shape))
         found.append(locked(convert(cotangent, dtype)))
     return tuple(found)
 
 
 def _tangents(
-    case: Case, point: str, size: str, seed: int, dtype: str, leaves: Mapping[str, Array]
+    rng: np.random.Generator, dtype: str, leaves: Mapping[str, Array]
 ) -> dict[str, Array]:
     """One tangent per leaf, also random at a declared point: along a direction of ones, `x - y`
     would look constant. From a generator of its own, so that nothing else is drawn otherwise."""
-    rng = rng_for(seed, case.name, size, point, "tangents")
     return {
         path: locked(convert(np.asarray(rng.standard_normal(leaf.shape)), dtype))
         for path, leaf in leaves.items()
@@ -144,7 +173,7 @@ def _perturbable(case: Case, trace: Trace) -> dict[str, tuple[int, ...]]:
         name: np.shape(trace.saved[name])
         for name in case.code.intermediates
         if isinstance(trace.saved.get(name), np.ndarray | np.floating)
-        and np.issubdtype(trace.saved[name].dtype, np.floating)
+        and trace.saved[name].dtype.kind == "f"
     }
 
 
@@ -201,7 +230,7 @@ def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
     for path, node in _point_leaves(case, declared).items():
         at = _at(case, point, path)
         try:
-            values, _ = printed.to_arrays(node)
+            values = printed.values(node)
         except (ValueError, TypeError, OverflowError):
             raise case.document.error(
                 at, f"`{path}` is no array of numbers", "give nested lists of equal length"
@@ -275,21 +304,21 @@ def _leaf_arrays(
     supplied: Any,
     numbers: Mapping[str, Array],
     sizes: Mapping[str, int],
-    rng: np.random.Generator,
+    chance: Chance,
     dtype: str,
 ) -> Any:
     """The tree of arrays below `path`: a point's numbers first, then `inputs`, then the YAML."""
     if isinstance(spec, Mapping):
         return {
             key: _leaf_arrays(
-                case, f"{path}.{key}", child, _child(supplied, key), numbers, sizes, rng, dtype
+                case, f"{path}.{key}", child, _child(supplied, key), numbers, sizes, chance, dtype
             )
             for key, child in spec.items()
         }
     if isinstance(spec, list):
         return [
             _leaf_arrays(
-                case, f"{path}.{i}", child, _child(supplied, i), numbers, sizes, rng, dtype
+                case, f"{path}.{i}", child, _child(supplied, i), numbers, sizes, chance, dtype
             )
             for i, child in enumerate(spec)
         ]
@@ -304,10 +333,10 @@ def _leaf_arrays(
     if path in numbers:
         values = numbers[path]
     elif spec.value is not None:
-        values, _ = printed.to_arrays(spec.value)
+        values = printed.values(spec.value)
     elif spec.shape is not None:
         shape = tuple(sizes[each] if isinstance(each, str) else each for each in spec.shape)
-        values = draw(spec, shape, rng)
+        values = draw(spec, shape, chance.rng)
     else:
         raise _unsupplied(case, path)
     result = rounded(values, dtype, integer)
@@ -335,14 +364,12 @@ def _declared_leaf(case: Case, path: str) -> Leaf:
 
 
 def _check_domain(case: Case, path: str, values: Array, domain: tuple[float, float]) -> None:
-    """Numbers that `inputs` supplies are inside the declared domain, as others are by making."""
-    low, high = (
-        convert(np.array(domain), values.dtype.name) if is_floating(values.dtype) else domain
-    )
-    outside = ~((values >= low) & (values <= high))
-    if np.any(outside):
+    """Numbers that `inputs` supplies are inside the declared domain."""
+    low, high = bounds(domain, values.dtype)
+    inside = (values >= low) & (values <= high)
+    if not inside.all():
         raise CaseError(
-            f"`inputs` returned {float(values[outside].flat[0]):g} for `{path}`, outside its "
+            f"`inputs` returned {float(values[~inside].flat[0]):g} for `{path}`, outside its "
             f"domain [{domain[0]:g}, {domain[1]:g}]",
             file=case.code.file,
             remedy="mend `inputs`, or widen the domain",
@@ -357,7 +384,7 @@ def _cotangent(
         given = given.get(output)
     if given is None:
         return np.ones(shape)
-    values, _ = printed.to_arrays(given)
+    values = printed.values(given)
     if values.shape != shape:
         raise case.document.error(
             ("points", point, "cotangent"),

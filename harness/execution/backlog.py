@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness import backends
+from harness.execution.tasks import Packed
 from harness.execution.workers import REFEREE
 from harness.plan import Cell
 
@@ -30,7 +31,7 @@ class Group:
     number: int
     case: str
     cells: list[Cell]
-    answers: dict[Cell, bytes] = field(default_factory=dict)
+    answers: dict[Cell, Packed] = field(default_factory=dict)
     awaited: int = 0
 
 

@@ -135,12 +135,13 @@ class Dispatcher:
         self._workers.release(future)
         if work.kind == REFEREE:
             for cell, found in zip(work.cells, result, strict=False):
-                self._held -= len(work.group.answers.pop(cell, b""))
+                given = work.group.answers.pop(cell, None)
+                self._held -= tasks.size_of(given) if given else 0
                 yield cell, found
             return
         for cell, given in zip(work.cells, result, strict=False):
             work.group.answers[cell] = given
-            self._held += len(given)
+            self._held += tasks.size_of(given)
             work.group.awaited -= 1
         if result and not work.group.awaited:
             self._backlog.push(Work(REFEREE, work.group, work.group.cells))

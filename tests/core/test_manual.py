@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -230,3 +231,19 @@ def test_the_gradient_as_a_function_of_the_leaves() -> None:
     sample = sample_for(program, {"x": X, "y": Y}, differentiable=("x",))
     gradient = ManualBackend().gradient_function(program, sample)
     np.testing.assert_array_equal(gradient([np.zeros(3)])[0], Y)
+
+
+def test_a_cotangent_of_another_kind_is_handed_on_as_it_is() -> None:
+    """Planted errors travel in arrays that round whatever is done to them, a view included."""
+
+    class Rounding:
+        def view(self) -> None:
+            raise AssertionError("a view is an operation")
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return np.array([7.0])
+
+    code = program_from(FORWARD + "\ndef backward(xp, df, x):\n    return (df, df)\n")
+    sample = replace(sample_for(code, {"x": X, "y": Y}), cotangents=(Rounding(),))
+    found = ManualBackend().differentiate(code, sample)
+    assert found.gradients["x"].tolist() == [7.0]

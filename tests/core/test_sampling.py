@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 
 from harness import trees
 from harness.cases.case import Case
-from harness.cases.sampling import draw_sample, printed_spread
+from harness.cases.sampling import draw_sample, printed_spread, rng_for
 from harness.dtypes import DTYPES, FORMATS, convert, numpy_dtype
+from harness.engine import Engine
 from harness.errors import CaseError, Unsupported
 from harness.model import Sample
+from harness.plan import Request, cells
 
 MakeCase = Callable[..., Case]
 
@@ -445,6 +448,27 @@ def test_tangents_are_random_everywhere_and_repeatable(case: MakeCase) -> None:
     for index, one_ in enumerate(seen):
         for other_ in seen[:index]:
             assert not np.any(one_ == other_)
+
+
+def test_nobody_draws_tangents_that_no_mode_moves_along(case: MakeCase) -> None:
+    made = case(ADD, TWO)
+    for modes, wanted in ((("value", "vjp"), set()), (("vjp", "hvp"), {"x", "y"})):
+        request = Request(backends=("manual",), modes=modes)
+        sample = Engine([made], request).subject(cells([made], request)[0]).sample
+        assert set(sample.tangents) == wanted
+        whole = draw_sample(made, "draw0", "default", "float64")
+        assert same(sample, whole)
+        np.testing.assert_array_equal(sample.cotangents[0], whole.cotangents[0])
+
+
+@given(st.integers(0, 2**80), st.lists(st.text(max_size=5), max_size=4))
+def test_a_generator_is_that_of_the_seed_and_the_words_of_a_digest(
+    seed: int, parts: list[str]
+) -> None:
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    words = np.frombuffer(digest, np.uint32).tolist()
+    expected = np.random.default_rng([seed, *words]).standard_normal(4)
+    np.testing.assert_array_equal(rng_for(seed, *parts).standard_normal(4), expected)
 
 
 def test_tangents_change_no_other_number(case: MakeCase) -> None:

@@ -1,0 +1,100 @@
+"""What travels between a worker and the referee: cases, cells and answers, as bytes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from harness.answers import answer
+from harness.cases.case import Case
+from harness.dtypes import convert
+from harness.execution import tasks
+from harness.model import Answer, Failure, Gradients, Status
+from harness.plan import Request, cells
+from harness.workbench import KEPT, Workbench
+
+#: Far above and far below the size from which on an array is not copied.
+LARGE, SMALL = 100_000, 3
+
+
+def travelled(found: Answer, protocol: int = pickle.HIGHEST_PROTOCOL) -> Answer:
+    """An answer at the other end of a pipe."""
+    return tasks.unpack_answer(pickle.loads(pickle.dumps(tasks.pack_answer(found), protocol)))
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(float(LARGE)),
+        np.arange(float(SMALL)),
+        np.asfortranarray(np.arange(float(LARGE)).reshape(100, -1)),
+        np.arange(float(LARGE))[::2],
+        np.broadcast_to(1.5, LARGE),
+        np.arange(float(LARGE), dtype=np.float32),
+        convert(np.arange(float(LARGE)), "bfloat16"),
+        np.array(2.5),
+        np.zeros((0, 3)),
+    ],
+    ids=lambda array: f"{array.dtype}{list(array.shape)}",
+)
+def test_an_array_arrives_as_it_was(array: np.ndarray, protocol: int) -> None:
+    found = Gradients({"f": array}, {"x": array.copy()}, seconds=0.5)
+    there = travelled({"vjp": found, "value": found}, protocol)
+    gradients = there["vjp"]
+    assert isinstance(gradients, Gradients)
+    assert there["value"] is gradients
+    for got in (gradients.values["f"], gradients.gradients["x"]):
+        assert got.dtype == array.dtype
+        np.testing.assert_array_equal(got, array)
+
+
+def test_a_failure_arrives_as_it_was() -> None:
+    failure = Failure(Status.ERROR, "why")
+    assert travelled({"vjp": failure}) == {"vjp": failure}
+
+
+def test_a_large_array_is_not_copied_to_be_packed() -> None:
+    large, small = np.arange(float(LARGE)), np.arange(float(SMALL))
+    _, buffers = tasks.pack_answer({"vjp": Gradients({"f": large}, {"x": small})})
+    assert len(buffers) == 1
+    assert np.shares_memory(buffers[0], large)
+
+
+SOMETIMES = """
+    def forward(xp, x):
+        f = x * x
+        return f
+
+    def backward(xp, df, x):
+        return {"x": 2 * x * df}
+
+    def inputs(rng):
+        x = rng.uniform()
+        if x > 0.5:
+            raise ValueError("too large")
+        return {"x": x}
+"""
+
+
+def test_a_task_answers_as_each_cell_alone_does(case: Callable[..., Case]) -> None:
+    """Also where samples cannot be drawn, and there are more of them than are kept."""
+    made = case(SOMETIMES, "inputs: {x: {}}\n")
+    request = Request(backends=("manual",), modes=("value", "vjp"), draws=3 * KEPT)
+    plan = cells([made], request)
+    done = tasks.answers(tasks.pack(made, request), plan)
+    assert len(done.results) == len(plan)
+    statuses = set()
+    for cell, packed in zip(plan, done.results, strict=True):
+        alone = answer(cell, Workbench([made], request))["vjp"]
+        together = tasks.unpack_answer(packed)["vjp"]
+        statuses.add(type(alone))
+        if isinstance(alone, Failure):
+            assert together == alone
+        else:
+            assert isinstance(together, Gradients)
+            np.testing.assert_array_equal(together.gradients["x"], alone.gradients["x"])
+    assert statuses == {Failure, Gradients}
