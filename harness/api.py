@@ -84,7 +84,9 @@ def check(
     names of `forward`'s parameters. Floating arrays are differentiated, others are data. The
     cotangent is random with a fixed seed. `dtype` is that of the floating inputs, or float64 where
     they differ. Without `backends`, every installed one is run, and one that cannot do the function
-    is reported without being held against it.
+    is reported without being held against it. Without `rtol` and `atol`, the tolerance is what the
+    rounding of these functions explains, as in a case that declares none; with either, an element
+    may be off by `atol` + `rtol` |expected| (`rtol`: the default of the dtype).
 
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
@@ -117,7 +119,7 @@ def check(
         file, source, program.forward_code, program.backward_code, {}, frozenset({"inputs"})
     )
     name = getattr(forward, "__name__", "forward")
-    tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)}
+    tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)} if rtol is not None or atol else {}
     declared = CaseFile(summary=name, tolerance=tolerance)
     case = Case(name, Document(Path(file), {}, {(): line}), declared, code)
     case.__dict__["program"] = program

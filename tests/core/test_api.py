@@ -231,6 +231,28 @@ def test_tolerances_are_mine_to_choose() -> None:
         assert str(caught.value).count("fail: ") == 1
 
 
+def test_what_rounding_explains_is_tolerated_unless_a_tolerance_is_chosen() -> None:
+    """A mean of a million costs six digits of the difference from it; no formula can save them."""
+
+    def kurtosis(xp: Any, x: Any) -> Any:
+        c = x - xp.mean(x)
+        f = xp.sum(c * c) / xp.sum(c * c * c * c)
+        return f
+
+    def gradient(xp: Any, df: Any, c: Any) -> Any:
+        a = xp.sum(c * c)
+        b = xp.sum(c * c * c * c)
+        dc = df * (2 * c / b - 4 * a * c * c * c / (b * b))
+        dx = dc - xp.mean(dc)
+        return {"x": dx}
+
+    x = 1e6 + np.array([0, 0.01, 0.03, 0.07])
+    assert check(kurtosis, gradient, x=x).ok
+    for chosen in ({"rtol": 1e-10}, {"atol": 1e-10}):
+        with pytest.raises(GradientMismatch, match="imprecise"):
+            check(kurtosis, gradient, x=x, **chosen)
+
+
 @pytest.mark.usefixtures("no_balls")
 def test_tolerances_are_all_there_is_where_nothing_is_proved() -> None:
     assert check(forward, wrong, x=X, rtol=1e-2).ok
