@@ -164,6 +164,19 @@ def compiled(code: Code) -> CodeType:
     return compile(ast.fix_missing_locations(tree), code.file, "exec")
 
 
+class _Rebinding(ast.NodeTransformer):
+    """Turns `q += e` into `q = q + e`. numpy and torch would write into the array, which may have a
+    second name or belong to the caller; the others bind the name anew, and so do all of them now.
+    """
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        if not isinstance(node.target, ast.Name):
+            return node
+        value = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
+        assignment = ast.Assign([node.target], ast.copy_location(value, node))
+        return ast.copy_location(assignment, node)
+
+
 def _rewrite(node: ast.FunctionDef) -> None:
     """Make `node` take the recorder first and send every plain assignment through it."""
 
@@ -171,32 +184,23 @@ def _rewrite(node: ast.FunctionDef) -> None:
         def visit_Assign(self, child: ast.Assign) -> ast.AST:
             name = assigned_name(child)
             if name is not None:
-                child.value = ast.copy_location(_record(name, child.value), child.value)
+                child.value = _record(name, child.value)
             return child
-
-        def visit_AugAssign(self, child: ast.AugAssign) -> Any:
-            name = assigned_name(child)
-            if name is None:
-                return child
-            record = ast.Expr(_record(name, ast.Name(name, ast.Load())))
-            return [child, ast.copy_location(record, child)]
 
         def generic_visit(self, child: ast.AST) -> ast.AST:
             return child if isinstance(child, SCOPES) else super().generic_visit(child)
 
+    _Rebinding().visit(node)
     rewriter = Rewriter()
-    body: list[ast.stmt] = []
-    for statement in node.body:
-        result = rewriter.visit(statement)
-        body.extend(result if isinstance(result, list) else [result])
-    node.body = body
+    node.body = [rewriter.visit(statement) for statement in node.body]
     node.args.args.insert(0, ast.arg(_STAGE))
     if node.args.posonlyargs:
         node.args.posonlyargs.insert(0, node.args.args.pop(0))
 
 
 def _record(name: str, value: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(_STAGE, ast.Load()), [ast.Constant(name), value], [])
+    call = ast.Call(ast.Name(_STAGE, ast.Load()), [ast.Constant(name), value], [])
+    return ast.copy_location(call, value)
 
 
 def _stage_function(

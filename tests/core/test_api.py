@@ -129,6 +129,22 @@ def test_functions_may_close_over_names() -> None:
     assert check(scaled, gradient, x=X).ok
 
 
+def test_an_augmented_assignment_means_the_same_to_every_method() -> None:
+    def shifted(xp: Any, x: Any) -> Any:
+        q = 2 * x
+        p = q
+        q += 1
+        x *= 3
+        f = xp.sum(p * q + x)
+        return f
+
+    def gradient(xp: Any, df: Any, p: Any, q: Any) -> Any:
+        dx = df * (2 * p + 2 * q + 3)
+        return {"x": dx}
+
+    assert harness.check(shifted, gradient, x=X).ok
+
+
 def test_several_outputs() -> None:
     def pair(xp: Any, x: Any) -> Any:
         s = xp.sin(x)

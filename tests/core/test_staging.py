@@ -135,6 +135,45 @@ def test_an_augmented_assignment_records_the_new_value() -> None:
     assert trace.outputs == (6,)
 
 
+def test_an_augmented_assignment_binds_anew_and_writes_into_nothing() -> None:
+    """numpy would change `p`, the input and what the nested function was given, jax none of them.
+    An element is written to all the same."""
+    program = program_from("""
+        def forward(xp, x):
+            def shifted(value):
+                value -= 1
+                return value
+
+            q = 2 * x
+            p = q
+            q += 1
+            x **= 2
+            s = shifted(p)
+            p[0] += 100
+            f = xp.stack([p, q, s, x])
+            return f
+
+        def backward(xp, df, x):
+            df *= x
+            return {"x": df}
+    """)
+    x, df = np.array([3.0, 4.0]), np.array([1.0, 2.0])
+    x.flags.writeable = df.flags.writeable = False
+    trace = program.forward(NUMPY, {"x": x})
+    np.testing.assert_array_equal(trace.outputs[0], [[106, 8], [7, 9], [5, 7], [9, 16]])
+    returned, local = program.backward(NUMPY, (df,), {"x": x}, trace)
+    np.testing.assert_array_equal(returned["x"], [9, 32])
+    assert list(local) == ["df"]
+
+
+def test_the_line_of_an_augmented_assignment_survives() -> None:
+    text = "def forward(xp, x):\n    f = x\n    f += (\n        x.nothing\n    )\n    return f\n"
+    for body, line in ((text, 4), (text.replace("x.nothing", "None"), 3)):
+        with pytest.raises((AttributeError, TypeError)) as caught:
+            program_from(body, "demo.py").forward(NUMPY, {"x": np.array(1.0)})
+        assert fault_line(caught.value, "demo.py") == line
+
+
 def test_nested_functions_and_lambdas_are_left_alone() -> None:
     program = program_from("""
         def forward(xp, x):
