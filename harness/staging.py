@@ -15,10 +15,10 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from harness.errors import HarnessError
@@ -76,9 +76,7 @@ class Program:
         """The program of a parsed file; the file is executed at the first use of a function."""
 
         def functions() -> dict[str, Any]:
-            names: dict[str, Any] = {"__name__": Path(code.file).stem, "__file__": code.file}
-            exec(compiled(code), names)
-            return names
+            return execute(code, {"__name__": Path(code.file).stem, "__file__": code.file})
 
         return cls(code.forward, code.backward, functions)
 
@@ -155,13 +153,20 @@ def fault_line(error: BaseException, file: str) -> int | None:
     return line
 
 
-def compiled(code: Code) -> CodeType:
-    """Byte code of a case's whole file with its two functions staged."""
+def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
+    """Run a case's file in `names`, its globals; returns them, with the two functions staged.
+
+    Among the globals themselves they stay as they are written, so that they can call each other.
+    """
     tree = ast.parse(code.text, code.file)
-    for node in tree.body:
+    staged = {}
+    for node in list(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
-            _rewrite(node)
-    return compile(ast.fix_missing_locations(tree), code.file, "exec")
+            _Rebinding().visit(node)
+            staged[node.name] = copy = _staged(node)
+            tree.body.insert(tree.body.index(node) + 1, copy)
+    exec(compile(ast.fix_missing_locations(tree), code.file, "exec"), names)
+    return {**names, **{name: names[copy.name] for name, copy in staged.items()}}
 
 
 class _Rebinding(ast.NodeTransformer):
@@ -177,8 +182,9 @@ class _Rebinding(ast.NodeTransformer):
         return ast.copy_location(assignment, node)
 
 
-def _rewrite(node: ast.FunctionDef) -> None:
-    """Make `node` take the recorder first and send every plain assignment through it."""
+def _staged(original: ast.FunctionDef) -> ast.FunctionDef:
+    """A copy under another name, which takes the recorder first and sends every plain assignment
+    through it."""
 
     class Rewriter(ast.NodeTransformer):
         def visit_Assign(self, child: ast.Assign) -> ast.AST:
@@ -190,12 +196,14 @@ def _rewrite(node: ast.FunctionDef) -> None:
         def generic_visit(self, child: ast.AST) -> ast.AST:
             return child if isinstance(child, SCOPES) else super().generic_visit(child)
 
-    _Rebinding().visit(node)
+    node = deepcopy(original)
+    node.name = f"__staged_{original.name}__"
     rewriter = Rewriter()
     node.body = [rewriter.visit(statement) for statement in node.body]
     node.args.args.insert(0, ast.arg(_STAGE))
     if node.args.posonlyargs:
         node.args.posonlyargs.insert(0, node.args.args.pop(0))
+    return node
 
 
 def _record(name: str, value: ast.expr) -> ast.Call:
@@ -216,7 +224,8 @@ def _stage_function(
     file, text, node = source
     procedure = read_procedure(node, text, file)
     check_namespace(node, file)
-    _rewrite(node)
+    _Rebinding().visit(node)
+    node = _staged(node)
     node.decorator_list = []
     # Free variables become parameters of an enclosing function, whose cells then hold them.
     closure = inspect.getclosurevars(function).nonlocals

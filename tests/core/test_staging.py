@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import traceback
+from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from harness.cases.sampling import NUMPY
 from harness.errors import CaseError, HarnessError
 from harness.model import Task
 from harness.source import parse
-from harness.staging import Trace, fault_line, program_of
+from harness.staging import Recorder, Trace, execute, fault_line, program_of
 
 LAYER = """
     def forward(xp, W, x):
@@ -262,6 +264,44 @@ def test_an_intermediate_that_this_run_did_not_assign_is_named() -> None:
         program.backward(NUMPY, (np.array(1.0),), inputs, trace)
 
 
+RECURSIVE = """
+    def forward(xp, x, n):
+        f = x if int(n) < 2 else x * forward(xp, x, n - 1)
+        f *= 1
+        return f
+
+    def slope(xp, x, n):
+        return forward(xp, x, n - 1)
+
+    def backward(xp, df, x, n):
+        dx = df * n * slope(xp, x, n)
+        return {"x": dx}
+
+    def native_numpy(x, n):
+        return forward(None, x, n)
+"""
+
+
+def test_the_functions_of_a_file_may_call_each_other() -> None:
+    program = program_from(RECURSIVE)
+    inputs = {"x": np.array(3.0), "n": np.array(4)}
+    inputs["x"].flags.writeable = False
+    trace = program.forward(NUMPY, inputs)
+    assert trace.outputs == (81,)
+    assert trace.saved == {"f": 81}, "of the outer call alone"
+    returned, _ = program.backward(NUMPY, (1.0,), inputs, trace)
+    assert returned["x"] == 4 * 27
+    assert program.functions["native_numpy"](**inputs) == 81
+
+
+def test_an_edited_copy_may_call_the_other_functions_of_the_file() -> None:
+    """What a repair runs: one function, among the globals of the case."""
+    names = {**program_from(RECURSIVE).functions["backward"].__globals__}
+    text = "def backward(xp, df, x, n):\n    return {'x': df * n * forward(xp, x, n - 1)}\n"
+    edited = execute(replace(parse(dedent(RECURSIVE), "demo.py"), text=text), names)["backward"]
+    assert edited(Recorder(), NUMPY, 1.0, np.array(3.0), 4) == {"x": 108}
+
+
 FAULTY = """\
 import numpy as np
 
@@ -362,6 +402,29 @@ def test_a_closure_keeps_its_free_variables() -> None:
     program, _, _ = program_of(make(3.0))
     assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (106,)
     assert program.forward(NUMPY, {"x": np.array(2.0)}).saved["q"] == 6
+
+
+def live_power(xp: Any, x: Any, n: Any) -> Any:
+    f = x if int(n) < 2 else x * live_power(xp, x, n - 1)
+    return f
+
+
+def test_live_functions_may_call_themselves_and_each_other() -> None:
+    def power(xp: Any, x: Any, n: Any) -> Any:
+        f = x if int(n) < 2 else x * power(xp, x, n - 1)
+        return f
+
+    def slope(xp: Any, df: Any, x: Any, n: Any) -> Any:
+        return {"x": df * n * power(xp, x, n - 1)}
+
+    inputs = {"x": np.array(3.0), "n": np.array(4)}
+    for function in (power, live_power):
+        program, _, _ = program_of(function, slope)
+        trace = program.forward(NUMPY, inputs)
+        assert trace.outputs == (81,)
+        assert trace.saved == {"f": 81}
+        returned, _ = program.backward(NUMPY, (1.0,), inputs, trace)
+        assert returned["x"] == 108
 
 
 def test_a_live_function_may_return_an_expression() -> None:
