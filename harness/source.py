@@ -21,7 +21,8 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 @dataclass(frozen=True)
 class Stage:
-    """One `name = expression`. `single`: assigned once and in no loop, so it can be perturbed."""
+    """One name that an assignment binds. `single`: bound once and in no loop, so that it can be
+    perturbed."""
 
     name: str
     line: int
@@ -34,7 +35,8 @@ class Procedure:
     """What can be known of `forward` or `backward` without running it.
 
     `parameters` leaves out the leading `xp`; `returns` are the names in the return statement
-    (empty where it returns an expression).
+    (empty where it returns an expression); `fleeting` those that something else than an assignment
+    binds (`:=`, `for`), which nobody records.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Procedure:
     parameters: tuple[str, ...]
     stages: tuple[Stage, ...]
     returns: tuple[str, ...]
+    fleeting: frozenset[str] = frozenset()
 
     def stage(self, name: str) -> Stage | None:
         """The last assignment to `name`, or None."""
@@ -129,15 +132,21 @@ def _walk_scope(node: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
     yield from walk(node, False)
 
 
-def assigned_name(node: ast.AST) -> str | None:
-    """The name that a plain assignment binds, or None for every other statement."""
-    if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        target = node.targets[0]
-    elif isinstance(node, ast.AugAssign):
-        target = node.target
+def assigned_names(node: ast.AST) -> list[str]:
+    """The names that an assignment binds, or [] for every other statement. An element or an
+    attribute that is written to is none, and a mere annotation binds nothing."""
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.AnnAssign) and node.value):
+        targets = [node.target]
     else:
-        return None
-    return target.id if isinstance(target, ast.Name) else None
+        return []
+    return [name for target in targets for name in _stored(target)]
+
+
+def _stored(node: ast.AST) -> list[str]:
+    nodes = (each for each in ast.walk(node) if isinstance(each, ast.Name))
+    return [each.id for each in nodes if isinstance(each.ctx, ast.Store)]
 
 
 def read_procedure(node: ast.FunctionDef, text: str, file: Path | str) -> Procedure:
@@ -162,16 +171,17 @@ def read_procedure(node: ast.FunctionDef, text: str, file: Path | str) -> Proced
     lines = text.split("\n")  # `splitlines` would also split at a form feed
     found: list[tuple[str, int, bool]] = []
     for child, looped in _walk_scope(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            bound[child.id] += 1
-        name = assigned_name(child)
-        if name is not None and isinstance(child, ast.stmt):
-            found.append((name, child.lineno, looped))
+        if isinstance(child, ast.stmt):
+            found += [(name, child.lineno, looped) for name in assigned_names(child)]
+        if isinstance(child, ast.AnnAssign) and not child.value:
+            bound.subtract(_stored(child.target))  # a mere annotation
+        bound.update(_stored(child) if isinstance(child, ast.Name) else ())
     stages = tuple(
         Stage(name, line, lines[line - 1].strip(), bound[name] == 1 and not looped)
         for name, line, looped in found
     )
-    return Procedure(node.name, node.lineno, names[1:], stages, _returned(node))
+    fleeting = frozenset(+bound) - {*names, *(stage.name for stage in stages)}
+    return Procedure(node.name, node.lineno, names[1:], stages, _returned(node), fleeting)
 
 
 def _returned(node: ast.FunctionDef) -> tuple[str, ...]:
@@ -214,6 +224,14 @@ def check_backward(
         )
     known = {*forward.parameters, *(stage.name for stage in forward.stages)}
     for name in backward.parameters[count:]:
+        if name in forward.fleeting - known:
+            raise CaseError(
+                f"`backward` asks for `{name}`, which `forward` binds in an expression or a loop, "
+                "where it is not recorded",
+                file=file,
+                line=line,
+                remedy=f"let `forward` assign it in a statement of its own: `{name} = ...`",
+            )
         if name not in known:
             raise CaseError(
                 f"`backward` asks for `{name}`, which is neither an input nor an intermediate of "

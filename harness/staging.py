@@ -2,9 +2,9 @@
 
 A backward pass needs the intermediates of the forward pass, and a fault can only be named if the
 cotangent of each of them is known. Neither should cost the author anything, so the harness rewrites
-the syntax tree of the two functions, the way pytest rewrites asserts: `q = expr` becomes
-`q = __stage__("q", expr)`, on the same line. `__stage__` is a `Recorder`: it keeps the value, and
-adds a zero-valued leaf to it where the gradient with respect to `q` is wanted.
+the syntax tree of the two functions, the way pytest rewrites asserts: `q = expr` is followed by
+`q = __stage__("q", q)`, on the same line. `__stage__` is a `Recorder`: it keeps the value, and adds
+a zero-valued leaf to it where the gradient with respect to `q` is wanted.
 
 `harness.source` reads a case without running it; the code runs when a `Program` is first used.
 """
@@ -26,7 +26,7 @@ from harness.source import (
     SCOPES,
     Code,
     Procedure,
-    assigned_name,
+    assigned_names,
     check_backward,
     check_namespace,
     read_procedure,
@@ -182,33 +182,32 @@ class _Rebinding(ast.NodeTransformer):
         return ast.copy_location(assignment, node)
 
 
+class _Recording(ast.NodeTransformer):
+    """Hands every name that an assignment binds to the recorder, right after it."""
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, SCOPES):
+            return node
+        node, names = self.generic_visit(node), assigned_names(node)
+        return [node, *(_record(name, node) for name in names)] if names else node
+
+
+def _record(name: str, after: ast.AST) -> ast.stmt:
+    """`name = __stage__("name", name)`, on the line of the assignment."""
+    arguments: list[ast.expr] = [ast.Constant(name), ast.Name(name, ast.Load())]
+    call = ast.Call(ast.Name(_STAGE, ast.Load()), arguments, [])
+    return ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], call), after)
+
+
 def _staged(original: ast.FunctionDef) -> ast.FunctionDef:
-    """A copy under another name, which takes the recorder first and sends every plain assignment
-    through it."""
-
-    class Rewriter(ast.NodeTransformer):
-        def visit_Assign(self, child: ast.Assign) -> ast.AST:
-            name = assigned_name(child)
-            if name is not None:
-                child.value = _record(name, child.value)
-            return child
-
-        def generic_visit(self, child: ast.AST) -> ast.AST:
-            return child if isinstance(child, SCOPES) else super().generic_visit(child)
-
-    node = deepcopy(original)
+    """A copy under another name, which takes the recorder first and hands it what it assigns."""
+    node = _Recording().generic_visit(deepcopy(original))
+    assert isinstance(node, ast.FunctionDef)
     node.name = f"__staged_{original.name}__"
-    rewriter = Rewriter()
-    node.body = [rewriter.visit(statement) for statement in node.body]
     node.args.args.insert(0, ast.arg(_STAGE))
     if node.args.posonlyargs:
         node.args.posonlyargs.insert(0, node.args.args.pop(0))
     return node
-
-
-def _record(name: str, value: ast.expr) -> ast.Call:
-    call = ast.Call(ast.Name(_STAGE, ast.Load()), [ast.Constant(name), value], [])
-    return ast.copy_location(call, value)
 
 
 def _stage_function(

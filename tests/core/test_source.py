@@ -104,6 +104,17 @@ def test_a_bad_companion_of_forward_is_refused(text: str, line: int, parts: list
     check_error(caught.value, "bad.py", line, *parts)
 
 
+@pytest.mark.parametrize(
+    "binding", ["f = (q := x) + x", "for q in [x]:\n        f = q", "f = [q for q in [x]][0]"]
+)
+def test_what_no_assignment_binds_cannot_be_asked_for(binding: str) -> None:
+    forward = f"def forward(xp, x):\n    {binding}\n    return f\n"
+    with pytest.raises(CaseError) as caught:
+        parse(f"{forward}def backward(xp, df, q):\n    return {{'x': q}}\n", "bad.py")
+    line = forward.count("\n") + 1
+    check_error(caught.value, "bad.py", line, "`q`", "not recorded", "of its own: `q = ...`")
+
+
 def test_two_outputs_need_two_cotangents() -> None:
     text = """
         def forward(xp, x):

@@ -92,8 +92,14 @@ def test_a_leaf_is_added_where_the_name_is_assigned_and_not_before() -> None:
         ("k = 0\nwhile k < 2:\n    k = k + 1\nb = x * k", ("b",), {"k", "b"}),
         ("a = x\na += 1\nb = a", ("b",), {"a", "b"}),
         ("if x[0] > 0:\n    a = x\nelse:\n    a = -x\nb = a", ("b",), {"a", "b"}),
-        ("a, c = x, x\nb = a + c", ("b",), {"b"}),
-        ("a = c = x\nb = a + c", ("b",), {"b"}),
+        ("a, c = x, x\nb = a + c", ("a", "c", "b"), {"a", "c", "b"}),
+        ("a, (c, *d) = x, (x, x)\nb = a + d[0]", ("a", "c", "d", "b"), {"a", "c", "d", "b"}),
+        ("a = c = x\nb = a + c", ("a", "c", "b"), {"a", "c", "b"}),
+        ("a: object = x\nb = a", ("a", "b"), {"a", "b"}),
+        ("a: object\na = x\nb = a", ("a", "b"), {"a", "b"}),
+        ("a = x, x\na, b = a", ("b",), {"a", "b"}),
+        ("b = (a := x) + a", ("b",), {"b"}),
+        ("for a in [x]:\n    pass\nb = a", ("b",), {"b"}),
         ("a = x\nfor a in [x]:\n    pass\nb = a", ("b",), {"a", "b"}),
         ("x = 2 * x\nb = x", ("b",), {"x", "b"}),
         ("a = [x * k for k in range(2)]\nb = a[1]", ("a", "b"), {"a", "b"}),
@@ -106,7 +112,13 @@ def test_a_leaf_is_added_where_the_name_is_assigned_and_not_before() -> None:
         "augmented",
         "branches",
         "tuple",
+        "nested tuple",
         "chained",
+        "annotated",
+        "annotation alone",
+        "tuple again",
+        "walrus",
+        "loop variable alone",
         "loop variable",
         "input",
         "comprehension",
@@ -121,6 +133,25 @@ def test_only_names_assigned_once_can_be_perturbed(
     assert parse(text, "demo.py").intermediates == perturbable
     trace = program_from(text).forward(NUMPY, {"x": np.array([1.0, 2.0])})
     assert set(trace.saved) == recorded | {"f"}
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["q, r = x * x, 2 * x", "[q, r] = x * x, 2 * x", "q: object = x * x\nr = 2 * x"],
+)
+def test_backward_may_ask_for_whatever_forward_assigns(assignment: str) -> None:
+    lines = "\n".join("    " + line for line in assignment.splitlines())
+    program = program_from(
+        f"def forward(xp, x):\n{lines}\n    f = s = q + r\n    return f\n"
+        "def backward(xp, df, q, r, s, x):\n"
+        "    dq, dr = df, df\n    return {'x': 2 * x * dq + 2 * dr, 'all': (q, r, s)}\n"
+    )
+    inputs = {"x": np.array(3.0)}
+    trace = program.forward(NUMPY, inputs)
+    returned, local = program.backward(NUMPY, (1.0,), inputs, trace)
+    assert returned == {"x": 8, "all": (9, 6, 15)}
+    assert local == {"dq": 1, "dr": 1}
+    assert program.forward(NUMPY, inputs, {"r": np.array(1.0)}).outputs == (16,)
 
 
 def test_an_augmented_assignment_records_the_new_value() -> None:
