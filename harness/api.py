@@ -91,10 +91,19 @@ def check(
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
     """
-    for label in backends or ():
-        parse_label(label)
+    for role, function in (("forward", forward), ("backward", backward)):
+        if not callable(function) and not (function is None and role == "backward"):
+            raise UsageError(
+                f"`{role}` must be a function, not {type(function).__name__}; an input cannot have "
+                "that name"
+            )
     program, file, line = program_of(forward, backward)
     parameters = program.forward_code.parameters
+    for name in parameters:
+        if name in ("backends", "dtype", "rtol", "atol"):
+            raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")
+    for label in backends or ():
+        parse_label(label)
     for name in inputs:
         if name not in parameters:
             raise UsageError(f"`forward` takes no `{name}`; {did_you_mean(name, parameters)}")

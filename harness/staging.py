@@ -16,23 +16,24 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.source import (
+    RECORDER,
     SCOPES,
     Code,
+    Definition,
     Procedure,
     assigned_names,
     check_backward,
     check_namespace,
+    check_returns,
     read_procedure,
 )
-
-_STAGE = "__stage__"
 
 
 class Recorder:
@@ -93,6 +94,12 @@ class Program:
         arguments = [inputs[name] for name in self.forward_code.parameters]
         result = self.functions["forward"](recorder, xp, *arguments)
         outputs = result if len(self.forward_code.returns) > 1 else (result,)
+        if len(outputs) == 1 and (result is None or isinstance(result, tuple | list | dict)):
+            kind = type(result).__name__
+            raise HarnessError(
+                f"`forward` returned a {kind} where one array is expected; several outputs need "
+                "names: `return name1, name2`"
+            )
         return Trace(tuple(outputs), recorder.values)
 
     def backward(
@@ -123,17 +130,23 @@ def program_of(
     prompt), they run as they are: no intermediate is known then, so `backward` may ask for inputs
     only. Unlike a case file, `forward` may return an expression; its outputs are then called `f`.
     """
+    forward = _uncached(forward)
     file = _file_of(forward)
     first, staged_forward = _stage_function(forward, "forward")
     second, staged_backward = (
-        _stage_function(backward, "backward") if backward is not None else (None, None)
+        _stage_function(_uncached(backward), "backward") if backward is not None else (None, None)
     )
-    if not first.returns:
-        first = Procedure(first.name, first.line, first.parameters, first.stages, ("f",))
     if second is not None:
         check_backward(first, second, None, file)
     functions = {"forward": staged_forward, "backward": staged_backward}
     return Program(first, second, lambda: functions), file, first.line  # type: ignore[arg-type,return-value]
+
+
+def _uncached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Without `functools.cache`, which changes nothing but the time; arrays cannot be its keys."""
+    while hasattr(function, "cache_info") and hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
 
 
 def _file_of(function: Callable[..., Any]) -> str:
@@ -195,7 +208,7 @@ class _Recording(ast.NodeTransformer):
 def _record(name: str, after: ast.AST) -> ast.stmt:
     """`name = __stage__("name", name)`, on the line of the assignment."""
     arguments: list[ast.expr] = [ast.Constant(name), ast.Name(name, ast.Load())]
-    call = ast.Call(ast.Name(_STAGE, ast.Load()), arguments, [])
+    call = ast.Call(ast.Name(RECORDER, ast.Load()), arguments, [])
     return ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], call), after)
 
 
@@ -204,7 +217,7 @@ def _staged(original: ast.FunctionDef) -> ast.FunctionDef:
     node = _Recording().generic_visit(deepcopy(original))
     assert isinstance(node, ast.FunctionDef)
     node.name = f"__staged_{original.name}__"
-    node.args.args.insert(0, ast.arg(_STAGE))
+    node.args.args.insert(0, ast.arg(RECORDER))
     if node.args.posonlyargs:
         node.args.posonlyargs.insert(0, node.args.args.pop(0))
     return node
@@ -216,13 +229,14 @@ def _stage_function(
     """A live function, staged where its source can be read and as it is where it cannot."""
     source = _source(function)
     if source is None:
-        parameters = tuple(inspect.signature(function).parameters)[1:]
-        line = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
-        procedure = Procedure(name, line, parameters, (), ())
-        return procedure, lambda _recorder, *arguments: function(*arguments)
+        return _unstaged(function, name)
     file, text, node = source
     procedure = read_procedure(node, text, file)
     check_namespace(node, file)
+    if name == "forward":
+        check_returns(node, procedure, file, nameless=True)
+        procedure = replace(procedure, returns=procedure.returns or ("f",))
+    assert isinstance(node, ast.FunctionDef)
     _Rebinding().visit(node)
     node = _staged(node)
     node.decorator_list = []
@@ -238,7 +252,33 @@ def _stage_function(
     return procedure, names["__outer__"](**closure)
 
 
-def _source(function: Callable[..., Any]) -> tuple[str, str, ast.FunctionDef] | None:
+def _unstaged(function: Callable[..., Any], name: str) -> tuple[Procedure, Callable[..., Any]]:
+    """A function as it is. Parameters that come after a `*` are passed by keyword, those of them
+    that have a default (what a `partial` fixes, say) not at all."""
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+        if any(each.kind is each.VAR_POSITIONAL for each in parameters):  # an honest decorator
+            parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the parameters of `{name}` are not known: {error}") from None
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        raise UsageError(f"`{name}` takes `*args`, so nobody knows the names of its inputs")
+    names = [each.name for each in parameters if each.kind < each.VAR_POSITIONAL]
+    keywords = [
+        each.name
+        for each in parameters
+        if each.kind is each.KEYWORD_ONLY and each.default is each.empty
+    ]
+
+    def run(_recorder: Recorder, *arguments: Any) -> Any:
+        by_name = dict(zip(keywords, arguments[len(names) :], strict=True))
+        return function(*arguments[: len(names)], **by_name)
+
+    line = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+    return Procedure(name, line, (*names, *keywords)[1:], (), ("f",), staged=False), run
+
+
+def _source(function: Callable[..., Any]) -> tuple[str, str, Definition] | None:
     """File, text of the whole file up to the function, and syntax tree; None where unreadable."""
     # A decorated function is run as it is: staging it would silently drop the decorator.
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
@@ -251,7 +291,7 @@ def _source(function: Callable[..., Any]) -> tuple[str, str, ast.FunctionDef] | 
         return None
     node = tree.body[0] if tree.body else None
     # The name differs where a lambda stands inside the function that was found.
-    if not isinstance(node, ast.FunctionDef) or node.name != function.__name__ or file is None:
+    if not isinstance(node, Definition) or node.name != function.__name__ or file is None:
         return None
     ast.increment_lineno(tree, first - 1)
     return file, "\n" * (first - 1) + "".join(lines), node

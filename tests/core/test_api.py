@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from harness import GradientMismatch, HarnessError, backends
+from harness.errors import UsageError
 from harness.report.tables import COLUMNS
 
 X = np.array([0.5, -1.0, 2.0])
@@ -284,6 +285,29 @@ def test_inputs_that_do_not_fit() -> None:
         check(forward, backward)
     with pytest.raises(HarnessError, match=r"`z`"):
         check(forward, lambda xp, df, z: {"x": z}, x=X)
+
+
+@pytest.mark.parametrize("option", ["backends", "dtype", "rtol", "atol"])
+def test_an_input_with_the_name_of_an_option(option: str) -> None:
+    names: dict[str, Any] = {}
+    exec(f"def forward(xp, {option}): return xp.sum({option})", names)
+    with pytest.raises(UsageError, match=f"`{option}` is an option of `check`; rename the input"):
+        harness.check(names["forward"], **{option: X})
+
+
+def test_an_input_called_backward() -> None:
+    with pytest.raises(UsageError, match="`backward` must be a function, not ndarray"):
+        harness.check(lambda xp, backward: xp.sum(backward), backward=X)  # type: ignore[arg-type]
+
+
+def test_several_outputs_without_names() -> None:
+    def pair(xp: Any, x: Any) -> Any:
+        return xp.sum(x * x), xp.sum(x)
+
+    with pytest.raises(HarnessError, match=r"test_api\.py:\d+: `pair` must end in `return name`"):
+        check(pair, x=X)
+    with pytest.raises(GradientMismatch, match="several outputs need names"):
+        check(lambda xp, x: pair(xp, x), x=X)
 
 
 def test_nothing_to_differentiate() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from harness.backends.numeric import NumericBackend
 from harness.cases.sampling import NUMPY
-from harness.errors import CaseError, HarnessError
+from harness.errors import CaseError, HarnessError, UsageError
 from harness.model import Task
 from harness.source import parse
 from harness.staging import Recorder, Trace, execute, fault_line, program_of
@@ -470,6 +470,75 @@ def test_a_live_function_may_return_an_expression() -> None:
     assert trace.saved["q"] == 4
 
 
+def pair(xp: Any, x: Any) -> Any:
+    return xp.sum(x * x), xp.sum(x)
+
+
+def nothing(xp: Any, x: Any) -> None:
+    q = x * x  # noqa: F841
+
+
+def bare(xp: Any, x: Any) -> Any:
+    if x is None:
+        return
+    return xp.sum(x)
+
+
+def listed(xp: Any, x: Any) -> Any:
+    f = xp.sum(x)
+    return [f]
+
+
+def keyed(xp: Any, x: Any) -> Any:
+    return {"f": xp.sum(x)}
+
+
+def comprehended(xp: Any, x: Any) -> Any:
+    return [2 * each for each in x]
+
+
+@pytest.mark.parametrize("function", [pair, nothing, bare, listed, keyed, comprehended])
+def test_a_live_function_that_does_not_return_one_value_names_its_outputs(function: Any) -> None:
+    """Else autograd, say, would be asked for the gradient of a tuple, and be wrong."""
+    with pytest.raises(CaseError, match="must end in `return name`") as caught:
+        program_of(function)
+    assert caught.value.file == Path(__file__)
+    last = function.__code__.co_lines()
+    assert caught.value.line == max(line for _, _, line in last if line)
+    assert "`f = ...`" in caught.value.remedy
+
+
+@pytest.mark.parametrize("value", [(1.0, 2.0), [1.0], {"f": 1.0}, None])
+def test_what_an_expression_turns_out_to_return_is_one_array(value: Any) -> None:
+    def forward(xp: Any, x: Any) -> Any:
+        return make()
+
+    def make() -> Any:
+        return value
+
+    for function in (forward, lambda xp, x: value):
+        with pytest.raises(HarnessError, match=f"returned a {type(value).__name__} where one"):
+            program_of(function)[0].forward(NUMPY, {"x": np.array(1.0)})
+
+
+async def later(xp: Any, x: Any) -> Any:
+    return x
+
+
+def generated(xp: Any, x: Any) -> Any:
+    yield x
+
+
+@pytest.mark.parametrize(
+    ("function", "line"), [(later, 0), (generated, 1)], ids=["async", "generator"]
+)
+def test_a_live_function_that_computes_nothing_is_refused(function: Any, line: int) -> None:
+    for functions in ((function,), (live_forward, function)):
+        with pytest.raises(CaseError, match="a call of it computes nothing") as caught:
+            program_of(*functions)
+        assert caught.value.line == function.__code__.co_firstlineno + line
+
+
 def test_lambdas_run_as_they_are() -> None:
     forward = lambda xp, x: xp.sum(x * x)  # noqa: E731
     backward = lambda xp, df, x: {"x": 2 * x * df}  # noqa: E731
@@ -511,15 +580,67 @@ def scaled(scale: float, xp: Any, x: Any) -> Any:
     return scale * x
 
 
+def handing_on(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(xp: Any, x: Any) -> Any:
+        return function(3.0, xp, x)
+
+    return wrapper
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
-    [(functools.partial(scaled, 3.0), 6), (Layer().forward, 3), (Layer(), 3)],
-    ids=["partial", "method", "object"],
+    [
+        (functools.partial(scaled, 3.0), 6),
+        (functools.partial(lambda xp, x, k: k * x, k=3.0), 6),
+        (functools.partial(lambda xp, k, x: k * x, k=3.0), 6),
+        (handing_on(scaled), 6),
+        (Layer().forward, 3),
+        (Layer(), 3),
+    ],
+    ids=["partial", "last fixed", "first fixed", "decorated", "method", "object"],
 )
 def test_other_callables_run_as_they_are(function: Any, expected: float) -> None:
     program, _, _ = program_of(function)
     assert program.forward_code.parameters == ("x",)
     assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (expected,)
+
+
+def test_a_method_is_not_staged_and_says_so() -> None:
+    with pytest.raises(CaseError, match=r"`backward` asks for `q`.*that is not staged: a method"):
+        program_of(Layer().forward, lambda xp, df, q: {"x": df * q})
+
+
+def test_a_cache_is_left_out() -> None:
+    """Its keys would be arrays."""
+    cached = functools.cache(live_forward)
+    program, file, line = program_of(cached, functools.lru_cache(maxsize=3)(live_backward))
+    assert (Path(file), line) == (Path(__file__), live_forward.__code__.co_firstlineno)
+    trace = program.forward(NUMPY, {"x": np.array([0.5, 1.0])})
+    assert list(trace.saved) == ["q", "f"]
+
+
+def test_a_cache_around_a_decorator_leaves_the_decorator() -> None:
+    program, _, _ = program_of(functools.cache(handing_on(scaled)))
+    assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (6,)
+
+
+def test_a_decorator_that_hides_the_parameters_is_asked_for_wraps() -> None:
+    def hiding(function: Any) -> Any:
+        def inner(*arguments: Any) -> Any:
+            return function(*arguments)
+
+        return inner
+
+    with pytest.raises(CaseError, match=r"a decorator returned `inner`, it lacks .*wraps`"):
+        program_of(hiding(live_forward))
+    with pytest.raises(UsageError, match=r"`forward` takes `\*args`"):
+        program_of(lambda *arguments: live_forward(*arguments))
+
+
+def test_a_function_without_a_signature_is_refused() -> None:
+    with pytest.raises(UsageError, match="the parameters of `forward` are not known"):
+        program_of(dict)
 
 
 def test_a_decorator_is_not_dropped() -> None:
