@@ -183,16 +183,20 @@ def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Rebinding(ast.NodeTransformer):
-    """Turns `q += e` into `q = q + e`. numpy and torch would write into the array, which may have a
-    second name or belong to the caller; the others bind the name anew, and so do all of them now.
+    """Turns `q += e` into `q = q + e` where `q` is an array. numpy and torch would write into it,
+    though it may have a second name or belong to the caller; the others bind the name anew, and so
+    do all of them now. A list is a list in every framework.
     """
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         if not isinstance(node.target, ast.Name):
             return node
-        value = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
-        assignment = ast.Assign([node.target], ast.copy_location(value, node))
-        return ast.copy_location(assignment, node)
+        name = node.target.id
+        test = ast.parse(f"isinstance({name}, (list, dict, set))", mode="eval").body
+        anew = ast.Assign([node.target], ast.BinOp(ast.Name(name, ast.Load()), node.op, node.value))
+        for each in ast.walk(test):
+            ast.copy_location(each, node)
+        return ast.copy_location(ast.If(test, [node], [ast.copy_location(anew, node)]), node)
 
 
 class _Recording(ast.NodeTransformer):

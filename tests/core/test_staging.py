@@ -199,10 +199,28 @@ def test_an_augmented_assignment_binds_anew_and_writes_into_nothing() -> None:
     assert list(local) == ["df"]
 
 
+def test_a_list_is_extended_in_place() -> None:
+    """It is the same list under another name, and takes what a list takes."""
+    program = program_from("""
+        def forward(xp, x):
+            parts = more = []
+            more += [x, 2 * x]
+            more += (3 * x,)
+            named = {"a": x}
+            named |= {"b": 4 * x}
+            f = xp.sum(xp.stack(parts)) + sum(named.values())
+            return f
+    """)
+    trace = program.forward(NUMPY, {"x": np.array(1.0)})
+    assert trace.outputs == (11,)
+    assert list(trace.saved) == ["parts", "more", "named", "f"]
+
+
 def test_the_line_of_an_augmented_assignment_survives() -> None:
     text = "def forward(xp, x):\n    f = x\n    f += (\n        x.nothing\n    )\n    return f\n"
-    for body, line in ((text, 4), (text.replace("x.nothing", "None"), 3)):
-        with pytest.raises((AttributeError, TypeError)) as caught:
+    unbound = text.replace("f = x", "pass")
+    for body, line in ((text, 4), (text.replace("x.nothing", "None"), 3), (unbound, 3)):
+        with pytest.raises((AttributeError, TypeError, UnboundLocalError)) as caught:
             program_from(body, "demo.py").forward(NUMPY, {"x": np.array(1.0)})
         assert fault_line(caught.value, "demo.py") == line
 
