@@ -175,7 +175,7 @@ def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
     staged = {}
     for node in list(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
-            _Rebinding().visit(node)
+            _Rebinding(node.name).visit(node)
             staged[node.name] = copy = _staged(node)
             tree.body.insert(tree.body.index(node) + 1, copy)
     exec(compile(ast.fix_missing_locations(tree), code.file, "exec"), names)
@@ -186,13 +186,21 @@ class _Rebinding(ast.NodeTransformer):
     """Turns `q += e` into `q = q + e` where `q` is an array. numpy and torch would write into it,
     though it may have a second name or belong to the caller; the others bind the name anew, and so
     do all of them now. A list is a list in every framework.
+
+    `backward` still writes into what numpy would not let it write into, and is caught: whoever
+    calls it outside of the harness would find an array changed.
     """
+
+    def __init__(self, role: str) -> None:
+        self.test = "isinstance({0}, (list, dict, set))"
+        if role == "backward":
+            self.test += " or not getattr(getattr({0}, 'flags', None), 'writeable', True)"
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         if not isinstance(node.target, ast.Name):
             return node
         name = node.target.id
-        test = ast.parse(f"isinstance({name}, (list, dict, set))", mode="eval").body
+        test = ast.parse(self.test.format(name), mode="eval").body
         anew = ast.Assign([node.target], ast.BinOp(ast.Name(name, ast.Load()), node.op, node.value))
         for each in ast.walk(test):
             ast.copy_location(each, node)
@@ -241,7 +249,7 @@ def _stage_function(
         check_returns(node, procedure, file, nameless=True)
         procedure = replace(procedure, returns=procedure.returns or ("f",))
     assert isinstance(node, ast.FunctionDef)
-    _Rebinding().visit(node)
+    _Rebinding(name).visit(node)
     node = _staged(node)
     node.decorator_list = []
     # Free variables become parameters of an enclosing function, whose cells then hold them.

@@ -187,16 +187,35 @@ def test_an_augmented_assignment_binds_anew_and_writes_into_nothing() -> None:
             return f
 
         def backward(xp, df, x):
-            df *= x
-            return {"x": df}
+            dx = dq = df * x
+            dx += x
+            return {"x": dx, "q": dq}
     """)
     x, df = np.array([3.0, 4.0]), np.array([1.0, 2.0])
     x.flags.writeable = df.flags.writeable = False
     trace = program.forward(NUMPY, {"x": x})
     np.testing.assert_array_equal(trace.outputs[0], [[106, 8], [7, 9], [5, 7], [9, 16]])
     returned, local = program.backward(NUMPY, (df,), {"x": x}, trace)
-    np.testing.assert_array_equal(returned["x"], [9, 32])
-    assert list(local) == ["df"]
+    np.testing.assert_array_equal(returned["q"], [9, 32])  # `forward` left [9, 16] in `x`
+    np.testing.assert_array_equal(returned["x"], [18, 48])
+    assert set(local) == {"dx", "dq"}
+
+
+@pytest.mark.parametrize("lines", ["df += 1", "dx = df\n        dx += 1"])
+def test_a_backward_that_would_write_into_what_is_lent_to_it_is_refused(lines: str) -> None:
+    program = program_from(f"""
+    def forward(xp, x):
+        f = 2 * x
+        return f
+
+    def backward(xp, df, x):
+        {lines}
+        return {{"x": 2 * df}}
+    """)
+    df = np.ones(2)
+    df.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        program.backward(NUMPY, (df,), {"x": df}, Trace((), {}))
 
 
 def test_a_list_is_extended_in_place() -> None:
