@@ -24,7 +24,7 @@ from harness.cases.sampling import NUMPY
 from harness.diagnose.dataflow import returned
 from harness.errors import CaseError
 from harness.model import Sample
-from harness.source import SCOPES, Code, assigned_name, parse
+from harness.source import SCOPES, Code, assigned_names, parse
 from harness.staging import Program
 
 #: Relative sizes of the scaled faults. Written `e + e * d`, since the float 1 + 1e-25 is 1.
@@ -116,9 +116,9 @@ def wholes(function: ast.FunctionDef) -> list[tuple[ast.expr, str]]:
     """Every assigned value with its name, and every returned gradient as `return <path>`."""
     found = []
     for node in _nodes(function):
-        name = assigned_name(node)
-        if name and isinstance(node, ast.Assign | ast.AugAssign):
-            found.append((node.value, name))
+        names = assigned_names(node)
+        if len(names) == 1 and isinstance(node, ast.Assign | ast.AugAssign):
+            found.append((node.value, names[0]))
         elif isinstance(node, ast.Return) and node.value is not None:
             leaves = returned(node.value)
             found += [(value, f"return {path}") for path, value in leaves]
@@ -142,8 +142,8 @@ def _scope(case: Case, sample: Sample, function: ast.FunctionDef) -> Scope:
     }
     local: dict[str, int] = {}
     for node in _nodes(function):
-        name = assigned_name(node)
-        if name and isinstance(node, ast.stmt):
+        for name in assigned_names(node):
+            assert isinstance(node, ast.stmt)
             local.setdefault(name, node.lineno)
     return Scope(shapes, names, local)
 

@@ -84,15 +84,26 @@ def check(
     names of `forward`'s parameters. Floating arrays are differentiated, others are data. The
     cotangent is random with a fixed seed. `dtype` is that of the floating inputs, or float64 where
     they differ. Without `backends`, every installed one is run, and one that cannot do the function
-    is reported without being held against it.
+    is reported without being held against it. Without `rtol` and `atol`, the tolerance is what the
+    rounding of these functions explains, as in a case that declares none; with either, an element
+    may be off by `atol` + `rtol` |expected| (`rtol`: the default of the dtype).
 
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
     """
-    for label in backends or ():
-        parse_label(label)
+    for role, function in (("forward", forward), ("backward", backward)):
+        if not callable(function) and not (function is None and role == "backward"):
+            raise UsageError(
+                f"`{role}` must be a function, not {type(function).__name__}; an input cannot have "
+                "that name"
+            )
     program, file, line = program_of(forward, backward)
     parameters = program.forward_code.parameters
+    for name in parameters:
+        if name in ("backends", "dtype", "rtol", "atol"):
+            raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")
+    for label in backends or ():
+        parse_label(label)
     for name in inputs:
         if name not in parameters:
             raise UsageError(f"`forward` takes no `{name}`; {did_you_mean(name, parameters)}")
@@ -117,7 +128,7 @@ def check(
         file, source, program.forward_code, program.backward_code, {}, frozenset({"inputs"})
     )
     name = getattr(forward, "__name__", "forward")
-    tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)}
+    tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)} if rtol is not None or atol else {}
     declared = CaseFile(summary=name, tolerance=tolerance)
     case = Case(name, Document(Path(file), {}, {(): line}), declared, code)
     case.__dict__["program"] = program

@@ -12,16 +12,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from harness.errors import CaseError, did_you_mean
 from harness.namespace import LINALG, STANDARD
 
+Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+#: The name of the recorder in staged code.
+RECORDER = "__stage__"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One `name = expression`. `single`: assigned once and in no loop, so it can be perturbed."""
+    """One name that an assignment binds. `single`: bound once and in no loop, so that it can be
+    perturbed."""
 
     name: str
     line: int
@@ -34,7 +39,9 @@ class Procedure:
     """What can be known of `forward` or `backward` without running it.
 
     `parameters` leaves out the leading `xp`; `returns` are the names in the return statement
-    (empty where it returns an expression).
+    (empty where it returns an expression); `fleeting` those that something else than an assignment
+    binds (`:=`, `for`), which nobody records. `staged`: its source was read, so all of this is
+    known; else only the parameters are.
     """
 
     name: str
@@ -42,6 +49,8 @@ class Procedure:
     parameters: tuple[str, ...]
     stages: tuple[Stage, ...]
     returns: tuple[str, ...]
+    fleeting: frozenset[str] = frozenset()
+    staged: bool = True
 
     def stage(self, name: str) -> Stage | None:
         """The last assignment to `name`, or None."""
@@ -84,7 +93,7 @@ def parse(text: str, file: Path | str) -> Code:
         text_there = (error.text or "").strip() if isinstance(error, SyntaxError) else ""
         remedy = f"mend `{text_there}`" if text_there else ""
         raise CaseError(f"syntax error: {message}", file=file, line=line, remedy=remedy) from None
-    nodes = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    nodes = {node.name: node for node in tree.body if isinstance(node, Definition)}
     if "forward" not in nodes:
         near = did_you_mean("forward", nodes) if nodes else "the file defines no function"
         raise CaseError(
@@ -93,7 +102,7 @@ def parse(text: str, file: Path | str) -> Code:
             remedy="define `def forward(xp, ...)` with one parameter per input",
         )
     forward = read_procedure(nodes["forward"], text, file)
-    _check_returns(nodes["forward"], forward, file)
+    check_returns(nodes["forward"], forward, file)
     backward = read_procedure(nodes["backward"], text, file) if "backward" in nodes else None
     if backward is not None:
         check_backward(forward, backward, nodes["backward"], file)
@@ -129,26 +138,37 @@ def _walk_scope(node: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
     yield from walk(node, False)
 
 
-def assigned_name(node: ast.AST) -> str | None:
-    """The name that a plain assignment binds, or None for every other statement."""
-    if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        target = node.targets[0]
-    elif isinstance(node, ast.AugAssign):
-        target = node.target
+def assigned_names(node: ast.AST) -> list[str]:
+    """The names that an assignment binds, or [] for every other statement. An element or an
+    attribute that is written to is none, and a mere annotation binds nothing."""
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.AnnAssign) and node.value):
+        targets = [node.target]
     else:
-        return None
-    return target.id if isinstance(target, ast.Name) else None
+        return []
+    return [name for target in targets for name in _stored(target)]
 
 
-def read_procedure(node: ast.FunctionDef, text: str, file: Path | str) -> Procedure:
-    """What a function definition says. Raises CaseError for parameters that are not plain."""
+def _stored(node: ast.AST) -> list[str]:
+    nodes = (each for each in ast.walk(node) if isinstance(each, ast.Name))
+    return [each.id for each in nodes if isinstance(each.ctx, ast.Store)]
+
+
+def read_procedure(node: Definition, text: str, file: Path | str) -> Procedure:
+    """What a function definition says. Raises CaseError for what is no plain function of arrays:
+    other parameters than positional ones, `async`, `yield`, the name of the recorder."""
+    _check_plain(node, file)
     arguments = node.args
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults:
+        remedy = f"write `def {node.name}(xp, ...)` without defaults, `*` or `**`"
+        if node.name not in ("forward", "backward"):
+            remedy += f"; if a decorator returned `{node.name}`, it lacks `functools.wraps`"
         raise CaseError(
             f"`{node.name}` takes plain positional parameters only",
             file=file,
             line=node.lineno,
-            remedy=f"write `def {node.name}(xp, ...)` without defaults, `*` or `**`",
+            remedy=remedy,
         )
     names = tuple(argument.arg for argument in [*arguments.posonlyargs, *arguments.args])
     if not names or names[0] != "xp":
@@ -162,43 +182,89 @@ def read_procedure(node: ast.FunctionDef, text: str, file: Path | str) -> Proced
     lines = text.split("\n")  # `splitlines` would also split at a form feed
     found: list[tuple[str, int, bool]] = []
     for child, looped in _walk_scope(node):
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            bound[child.id] += 1
-        name = assigned_name(child)
-        if name is not None and isinstance(child, ast.stmt):
-            found.append((name, child.lineno, looped))
+        if isinstance(child, ast.stmt):
+            found += [(name, child.lineno, looped) for name in assigned_names(child)]
+        if isinstance(child, ast.AnnAssign) and not child.value:
+            bound.subtract(_stored(child.target))  # a mere annotation
+        bound.update(_stored(child) if isinstance(child, ast.Name) else ())
     stages = tuple(
         Stage(name, line, lines[line - 1].strip(), bound[name] == 1 and not looped)
         for name, line, looped in found
     )
-    return Procedure(node.name, node.lineno, names[1:], stages, _returned(node))
+    fleeting = frozenset(+bound) - {*names, *(stage.name for stage in stages)}
+    return Procedure(node.name, node.lineno, names[1:], stages, _returned(node), fleeting)
 
 
-def _returned(node: ast.FunctionDef) -> tuple[str, ...]:
+def _check_plain(node: Definition, file: Path | str) -> None:
+    if isinstance(node, ast.AsyncFunctionDef):
+        raise CaseError(
+            f"`{node.name}` is `async`, so a call of it computes nothing",
+            file=file,
+            line=node.lineno,
+            remedy=f"write `def {node.name}(xp, ...)`",
+        )
+    for child, _ in _walk_scope(node):
+        if isinstance(child, ast.Yield | ast.YieldFrom):
+            raise CaseError(
+                f"`{node.name}` is a generator, so a call of it computes nothing",
+                file=file,
+                line=child.lineno,
+                remedy="end it in `return` instead of `yield`",
+            )
+    for each in ast.walk(node):
+        name = each.id if isinstance(each, ast.Name) else getattr(each, "arg", "")
+        if name == RECORDER:
+            raise CaseError(
+                f"`{RECORDER}` is what staged code calls its recorder",
+                file=file,
+                line=getattr(each, "lineno", node.lineno),
+                remedy="choose another name",
+            )
+
+
+def _returns(node: Definition) -> list[ast.expr | None]:
+    return [child.value for child, _ in _walk_scope(node) if isinstance(child, ast.Return)]
+
+
+def _returned(node: Definition) -> tuple[str, ...]:
     """The names of the return statement, or () where it returns anything else."""
-    returns = [child for child, _ in _walk_scope(node) if isinstance(child, ast.Return)]
     named: set[tuple[str, ...]] = set()
-    for statement in returns:
-        value = statement.value
+    for value in _returns(node):
         elements = value.elts if isinstance(value, ast.Tuple) else [value]
         named.add(tuple(each.id if isinstance(each, ast.Name) else "" for each in elements))
     names = named.pop() if len(named) == 1 else ()
     return names if all(names) else ()
 
 
-def _check_returns(node: ast.FunctionDef, forward: Procedure, file: Path | str) -> None:
-    if not forward.returns:
-        last = node.body[-1].lineno
+#: Expressions that are no single value.
+_SEVERAL: tuple[type[ast.expr], ...] = (
+    *(ast.Tuple, ast.List, ast.Dict, ast.Set),
+    *(ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp),
+)
+
+
+def check_returns(
+    node: Definition, forward: Procedure, file: Path | str, nameless: bool = False
+) -> None:
+    """Raise CaseError for outputs that have no names; with `nameless`, a single one needs none."""
+    values = _returns(node)
+    single = bool(values) and not any(
+        value is None
+        or isinstance(value, _SEVERAL)
+        or (isinstance(value, ast.Constant) and value.value is None)
+        for value in values
+    )
+    if not forward.returns and not (nameless and single):
         raise CaseError(
-            "`forward` must end in `return name`, or `return name1, name2`",
+            f"`{node.name}` must end in `return name`, or `return name1, name2`",
             file=file,
-            line=last,
+            line=node.body[-1].lineno,
             remedy="give the result a name first: `f = ...`, then `return f`",
         )
 
 
 def check_backward(
-    forward: Procedure, backward: Procedure, node: ast.FunctionDef | None, file: Path | str
+    forward: Procedure, backward: Procedure, node: Definition | None, file: Path | str
 ) -> None:
     """Raise CaseError for a `backward` that asks for what `forward` does not have."""
     line = node.lineno if node is not None else backward.line
@@ -214,6 +280,22 @@ def check_backward(
         )
     known = {*forward.parameters, *(stage.name for stage in forward.stages)}
     for name in backward.parameters[count:]:
+        if name in forward.fleeting - known:
+            raise CaseError(
+                f"`backward` asks for `{name}`, which `forward` binds in an expression or a loop, "
+                "where it is not recorded",
+                file=file,
+                line=line,
+                remedy=f"let `forward` assign it in a statement of its own: `{name} = ...`",
+            )
+        if name not in known and not forward.staged:
+            raise CaseError(
+                f"`backward` asks for `{name}`, which is no input, and more is not known of a "
+                "`forward` that is not staged: a method, a lambda, a partial, a decorated function",
+                file=file,
+                line=line,
+                remedy=f"compute `{name}` from inputs, or write `forward` as a plain function",
+            )
         if name not in known:
             raise CaseError(
                 f"`backward` asks for `{name}`, which is neither an input nor an intermediate of "
@@ -224,7 +306,7 @@ def check_backward(
             )
 
 
-def check_namespace(node: ast.FunctionDef, file: Path | str) -> None:
+def check_namespace(node: Definition, file: Path | str) -> None:
     """Raise CaseError for an `xp` function that does not exist."""
     for child in ast.walk(node):
         if not isinstance(child, ast.Attribute):

@@ -2,9 +2,9 @@
 
 A backward pass needs the intermediates of the forward pass, and a fault can only be named if the
 cotangent of each of them is known. Neither should cost the author anything, so the harness rewrites
-the syntax tree of the two functions, the way pytest rewrites asserts: `q = expr` becomes
-`q = __stage__("q", expr)`, on the same line. `__stage__` is a `Recorder`: it keeps the value, and
-adds a zero-valued leaf to it where the gradient with respect to `q` is wanted.
+the syntax tree of the two functions, the way pytest rewrites asserts: `q = expr` is followed by
+`q = __stage__("q", q)`, on the same line. `__stage__` is a `Recorder`: it keeps the value, and adds
+a zero-valued leaf to it where the gradient with respect to `q` is wanted.
 
 `harness.source` reads a case without running it; the code runs when a `Program` is first used.
 """
@@ -15,24 +15,25 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.source import (
+    RECORDER,
     SCOPES,
     Code,
+    Definition,
     Procedure,
-    assigned_name,
+    assigned_names,
     check_backward,
     check_namespace,
+    check_returns,
     read_procedure,
 )
-
-_STAGE = "__stage__"
 
 
 class Recorder:
@@ -76,9 +77,7 @@ class Program:
         """The program of a parsed file; the file is executed at the first use of a function."""
 
         def functions() -> dict[str, Any]:
-            names: dict[str, Any] = {"__name__": Path(code.file).stem, "__file__": code.file}
-            exec(compiled(code), names)
-            return names
+            return execute(code, {"__name__": Path(code.file).stem, "__file__": code.file})
 
         return cls(code.forward, code.backward, functions)
 
@@ -95,6 +94,12 @@ class Program:
         arguments = [inputs[name] for name in self.forward_code.parameters]
         result = self.functions["forward"](recorder, xp, *arguments)
         outputs = result if len(self.forward_code.returns) > 1 else (result,)
+        if len(outputs) == 1 and (result is None or isinstance(result, tuple | list | dict)):
+            kind = type(result).__name__
+            raise HarnessError(
+                f"`forward` returned a {kind} where one array is expected; several outputs need "
+                "names: `return name1, name2`"
+            )
         return Trace(tuple(outputs), recorder.values)
 
     def backward(
@@ -125,17 +130,23 @@ def program_of(
     prompt), they run as they are: no intermediate is known then, so `backward` may ask for inputs
     only. Unlike a case file, `forward` may return an expression; its outputs are then called `f`.
     """
+    forward = _uncached(forward)
     file = _file_of(forward)
     first, staged_forward = _stage_function(forward, "forward")
     second, staged_backward = (
-        _stage_function(backward, "backward") if backward is not None else (None, None)
+        _stage_function(_uncached(backward), "backward") if backward is not None else (None, None)
     )
-    if not first.returns:
-        first = Procedure(first.name, first.line, first.parameters, first.stages, ("f",))
     if second is not None:
         check_backward(first, second, None, file)
     functions = {"forward": staged_forward, "backward": staged_backward}
     return Program(first, second, lambda: functions), file, first.line  # type: ignore[arg-type,return-value]
+
+
+def _uncached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Without `functools.cache`, which changes nothing but the time; arrays cannot be its keys."""
+    while hasattr(function, "cache_info") and hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
 
 
 def _file_of(function: Callable[..., Any]) -> str:
@@ -155,48 +166,73 @@ def fault_line(error: BaseException, file: str) -> int | None:
     return line
 
 
-def compiled(code: Code) -> CodeType:
-    """Byte code of a case's whole file with its two functions staged."""
+def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
+    """Run a case's file in `names`, its globals; returns them, with the two functions staged.
+
+    Among the globals themselves they stay as they are written, so that they can call each other.
+    """
     tree = ast.parse(code.text, code.file)
-    for node in tree.body:
+    staged = {}
+    for node in list(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
-            _rewrite(node)
-    return compile(ast.fix_missing_locations(tree), code.file, "exec")
+            _Rebinding(node.name).visit(node)
+            staged[node.name] = copy = _staged(node)
+            tree.body.insert(tree.body.index(node) + 1, copy)
+    exec(compile(ast.fix_missing_locations(tree), code.file, "exec"), names)
+    return {**names, **{name: names[copy.name] for name, copy in staged.items()}}
 
 
-def _rewrite(node: ast.FunctionDef) -> None:
-    """Make `node` take the recorder first and send every plain assignment through it."""
+class _Rebinding(ast.NodeTransformer):
+    """Turns `q += e` into `q = q + e` where `q` is an array. numpy and torch would write into it,
+    though it may have a second name or belong to the caller; the others bind the name anew, and so
+    do all of them now. A list is a list in every framework.
 
-    class Rewriter(ast.NodeTransformer):
-        def visit_Assign(self, child: ast.Assign) -> ast.AST:
-            name = assigned_name(child)
-            if name is not None:
-                child.value = ast.copy_location(_record(name, child.value), child.value)
-            return child
+    `backward` still writes into what numpy would not let it write into, and is caught: whoever
+    calls it outside of the harness would find an array changed.
+    """
 
-        def visit_AugAssign(self, child: ast.AugAssign) -> Any:
-            name = assigned_name(child)
-            if name is None:
-                return child
-            record = ast.Expr(_record(name, ast.Name(name, ast.Load())))
-            return [child, ast.copy_location(record, child)]
+    def __init__(self, role: str) -> None:
+        self.test = "isinstance({0}, (list, dict, set))"
+        if role == "backward":
+            self.test += " or not getattr(getattr({0}, 'flags', None), 'writeable', True)"
 
-        def generic_visit(self, child: ast.AST) -> ast.AST:
-            return child if isinstance(child, SCOPES) else super().generic_visit(child)
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        if not isinstance(node.target, ast.Name):
+            return node
+        name = node.target.id
+        test = ast.parse(self.test.format(name), mode="eval").body
+        anew = ast.Assign([node.target], ast.BinOp(ast.Name(name, ast.Load()), node.op, node.value))
+        for each in ast.walk(test):
+            ast.copy_location(each, node)
+        return ast.copy_location(ast.If(test, [node], [ast.copy_location(anew, node)]), node)
 
-    rewriter = Rewriter()
-    body: list[ast.stmt] = []
-    for statement in node.body:
-        result = rewriter.visit(statement)
-        body.extend(result if isinstance(result, list) else [result])
-    node.body = body
-    node.args.args.insert(0, ast.arg(_STAGE))
+
+class _Recording(ast.NodeTransformer):
+    """Hands every name that an assignment binds to the recorder, right after it."""
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, SCOPES):
+            return node
+        node, names = self.generic_visit(node), assigned_names(node)
+        return [node, *(_record(name, node) for name in names)] if names else node
+
+
+def _record(name: str, after: ast.AST) -> ast.stmt:
+    """`name = __stage__("name", name)`, on the line of the assignment."""
+    arguments: list[ast.expr] = [ast.Constant(name), ast.Name(name, ast.Load())]
+    call = ast.Call(ast.Name(RECORDER, ast.Load()), arguments, [])
+    return ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], call), after)
+
+
+def _staged(original: ast.FunctionDef) -> ast.FunctionDef:
+    """A copy under another name, which takes the recorder first and hands it what it assigns."""
+    node = _Recording().generic_visit(deepcopy(original))
+    assert isinstance(node, ast.FunctionDef)
+    node.name = f"__staged_{original.name}__"
+    node.args.args.insert(0, ast.arg(RECORDER))
     if node.args.posonlyargs:
         node.args.posonlyargs.insert(0, node.args.args.pop(0))
-
-
-def _record(name: str, value: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(_STAGE, ast.Load()), [ast.Constant(name), value], [])
+    return node
 
 
 def _stage_function(
@@ -205,14 +241,16 @@ def _stage_function(
     """A live function, staged where its source can be read and as it is where it cannot."""
     source = _source(function)
     if source is None:
-        parameters = tuple(inspect.signature(function).parameters)[1:]
-        line = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
-        procedure = Procedure(name, line, parameters, (), ())
-        return procedure, lambda _recorder, *arguments: function(*arguments)
+        return _unstaged(function, name)
     file, text, node = source
     procedure = read_procedure(node, text, file)
     check_namespace(node, file)
-    _rewrite(node)
+    if name == "forward":
+        check_returns(node, procedure, file, nameless=True)
+        procedure = replace(procedure, returns=procedure.returns or ("f",))
+    assert isinstance(node, ast.FunctionDef)
+    _Rebinding(name).visit(node)
+    node = _staged(node)
     node.decorator_list = []
     # Free variables become parameters of an enclosing function, whose cells then hold them.
     closure = inspect.getclosurevars(function).nonlocals
@@ -226,7 +264,33 @@ def _stage_function(
     return procedure, names["__outer__"](**closure)
 
 
-def _source(function: Callable[..., Any]) -> tuple[str, str, ast.FunctionDef] | None:
+def _unstaged(function: Callable[..., Any], name: str) -> tuple[Procedure, Callable[..., Any]]:
+    """A function as it is. Parameters that come after a `*` are passed by keyword, those of them
+    that have a default (what a `partial` fixes, say) not at all."""
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+        if any(each.kind is each.VAR_POSITIONAL for each in parameters):  # an honest decorator
+            parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the parameters of `{name}` are not known: {error}") from None
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        raise UsageError(f"`{name}` takes `*args`, so nobody knows the names of its inputs")
+    names = [each.name for each in parameters if each.kind < each.VAR_POSITIONAL]
+    keywords = [
+        each.name
+        for each in parameters
+        if each.kind is each.KEYWORD_ONLY and each.default is each.empty
+    ]
+
+    def run(_recorder: Recorder, *arguments: Any) -> Any:
+        by_name = dict(zip(keywords, arguments[len(names) :], strict=True))
+        return function(*arguments[: len(names)], **by_name)
+
+    line = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+    return Procedure(name, line, (*names, *keywords)[1:], (), ("f",), staged=False), run
+
+
+def _source(function: Callable[..., Any]) -> tuple[str, str, Definition] | None:
     """File, text of the whole file up to the function, and syntax tree; None where unreadable."""
     # A decorated function is run as it is: staging it would silently drop the decorator.
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
@@ -239,7 +303,7 @@ def _source(function: Callable[..., Any]) -> tuple[str, str, ast.FunctionDef] | 
         return None
     node = tree.body[0] if tree.body else None
     # The name differs where a lambda stands inside the function that was found.
-    if not isinstance(node, ast.FunctionDef) or node.name != function.__name__ or file is None:
+    if not isinstance(node, Definition) or node.name != function.__name__ or file is None:
         return None
     ast.increment_lineno(tree, first - 1)
     return file, "\n" * (first - 1) + "".join(lines), node

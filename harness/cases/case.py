@@ -242,10 +242,11 @@ def _check_training(case: Case) -> None:
             ("training", "of"), f"`{training.of}` is not differentiable", "train another input"
         )
     if isinstance(training.steps, str):
-        for size, values in case.declared.sizes.items():
+        for size, values in ({"default": dict[str, int]()} | case.declared.sizes).items():
             if training.steps not in values:
                 raise case.document.error(
                     ("training", "steps"),
                     f"size `{size}` does not define `{training.steps}`; "
                     + did_you_mean(training.steps, values),
+                    f"write a number, or add `{training.steps}` to `sizes.{size}`",
                 )

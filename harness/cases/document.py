@@ -6,6 +6,7 @@ is a number and `no` is a name, which is what people who write numbers and varia
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -39,6 +40,16 @@ for _tag, _pattern, _first in (
 
 # PyYAML reads `010` as octal, as YAML 1.1 did.
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+
+
+def _float(loader: Any, node: yaml.ScalarNode) -> float:
+    number: float = loader.construct_yaml_float(node)
+    if math.isinf(number) and "inf" not in node.value.lower():
+        raise OverflowError
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
 class Document(NamedTuple):
@@ -122,6 +133,13 @@ def _build(loader: Any, node: yaml.Node, path: Path_, lines: dict[Path_, int], f
         return items
     try:
         return loader.construct_object(node)
+    except OverflowError:
+        raise CaseError(
+            f"`{node.value}` is beyond the range of float64",
+            file=file,
+            line=node.start_mark.line + 1,
+            remedy="write `.inf` if infinity is meant",
+        ) from None
     except (ValueError, KeyError):  # `!!int two`, `!!bool perhaps`
         kind = node.tag.rpartition(":")[2]
         line = node.start_mark.line + 1

@@ -219,7 +219,7 @@ def _container(case: Case, path: str) -> bool:
     return any(leaf.startswith(f"{path}.") for leaf in case.leaves)
 
 
-def _at(case: Case, point: str, path: str) -> Path_:
+def _at(point: str, path: str) -> Path_:
     location = tuple(int(part) if part.isdigit() else part for part in path.split("."))
     return ("points", point, "inputs", *location)
 
@@ -228,7 +228,7 @@ def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
     """Path -> float64 numbers given at a point, checked against the declared domain."""
     found = {}
     for path, node in _point_leaves(case, declared).items():
-        at = _at(case, point, path)
+        at = _at(point, path)
         try:
             values = printed.values(node)
         except (ValueError, TypeError, OverflowError):
@@ -247,6 +247,10 @@ def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
                     f"[{low:g}, {high:g}]",
                     "move the point, or widen the domain",
                 )
+        if np.isnan(values).any():
+            raise case.document.error(
+                at, f"`{path}` holds NaN", "give numbers at which `forward` is defined"
+            )
         if leaf is not None and leaf.draw == "integers" and np.any(values != np.rint(values)):
             raise case.document.error(at, f"`{path}` must be integers, as `draw: integers` says")
         found[path] = values
@@ -271,7 +275,7 @@ def _solve_sizes(case: Case, numbers: Mapping[str, Array], point: str) -> dict[s
         if not fits:
             known = f" with {sizes}" if sizes else ""
             raise case.document.error(
-                _at(case, point, path),
+                _at(point, path),
                 f"`{path}` has shape {list(values.shape)}, declared is "
                 f"[{', '.join(map(str, leaf.shape))}]{known}",
                 "mend the numbers or the declared shape",

@@ -32,6 +32,10 @@ from harness.errors import CaseError, did_you_mean
 
 Draw = Literal["uniform", "normal", "integers", "spd", "orthogonal", "simplex"]
 
+#: Where the elements of an array with a structure lie. A domain inside would clip them, and the
+#: array would no longer be what its draw says.
+_RANGES = {"spd": (-2, 2), "orthogonal": (-1, 1), "simplex": (0, 1)}
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
@@ -60,7 +64,9 @@ def _numbers(what: str, accepts: Callable[[Any], bool]) -> Callable[[Any], Any]:
 def _is_number(leaf: Any) -> bool:
     if isinstance(leaf, str):
         return printed.is_number(leaf)
-    return isinstance(leaf, float) or (isinstance(leaf, int) and abs(leaf) < 2**1023)
+    if isinstance(leaf, float):
+        return not math.isnan(leaf)
+    return isinstance(leaf, int) and abs(leaf) < 2**1023
 
 
 def is_numeric(numbers: Any) -> bool:
@@ -135,11 +141,18 @@ class Leaf(_Strict):
             raise PydanticCustomError("leaf", f"`draw: {self.draw}` needs a square shape")
         if self.draw == "simplex" and not shape:
             raise PydanticCustomError("leaf", "`draw: simplex` needs at least one dimension")
+        if self.domain is not None and self.draw in _RANGES:
+            low, high = _RANGES[self.draw]
+            if not (self.domain[0] <= low and high <= self.domain[1]):
+                text = f"`draw: {self.draw}` gives numbers in [{low}, {high}]; leave out `domain`"
+                raise PydanticCustomError("leaf", f"{text}, or let it hold them all")
         if self.draw == "integers":
             if self.domain is None or not all(map(math.isfinite, self.domain)):
                 raise PydanticCustomError("leaf", "`draw: integers` needs a finite `domain`")
             if math.ceil(self.domain[0]) > math.floor(self.domain[1]):
                 raise PydanticCustomError("leaf", "`draw: integers`: the domain holds no integer")
+            if self.domain[0] < -(2**63) or self.domain[1] >= 2**63:
+                raise PydanticCustomError("leaf", "`draw: integers`: the domain exceeds int64")
         if self.value is not None and self.domain is not None:
             values, _ = printed.to_arrays(self.value)
             if not ((values >= self.domain[0]) & (values <= self.domain[1])).all():

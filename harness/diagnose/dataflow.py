@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from harness.source import assigned_name
-
 
 @dataclass(frozen=True)
 class Step:
@@ -102,7 +100,7 @@ class _Reader:
             return
         source = statement.iter if isinstance(statement, ast.For) else statement
         alias = isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name)
-        label = assigned_name(statement) or ", ".join(targets)
+        label = ", ".join(targets)
         position = self.add(label, statement, self.uses(source), alias)
         for target in targets:
             earlier = self.reaching.get(target, frozenset()) if nested else frozenset[int]()

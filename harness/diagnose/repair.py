@@ -28,7 +28,7 @@ from harness.diagnose.dataflow import Step, Suspect, function_at
 from harness.diagnose.edits import RULES, Scope, variants
 from harness.model import Array, Sample, Task
 from harness.source import Code
-from harness.staging import Program, Recorder, compiled
+from harness.staging import Program, Recorder, execute
 from harness.truth.certificate import DIGITS, Certificate, certify
 
 #: Lines that are tried, expressions in all, and those of them that may be certified.
@@ -191,8 +191,8 @@ class _Bench:
             edited.name, edited.decorator_list = "backward", []
             original = self.program.functions["backward"]
             names = {**original.__globals__, **inspect.getclosurevars(original).nonlocals}
-            exec(compiled(replace(self.code, text=ast.unparse(edited))), names)
-            self.holes[id(value)] = {**self.program.functions, "backward": names["backward"]}
+            run = execute(replace(self.code, text=ast.unparse(edited)), names)
+            self.holes[id(value)] = {**self.program.functions, "backward": run["backward"]}
         return self.holes[id(value)]
 
     def _agrees(self, program: Program) -> bool:

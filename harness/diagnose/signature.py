@@ -6,19 +6,14 @@ sum over an axis too few or too many, a mask left out or turned round, elements 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from harness.model import Array
 
 
-def signature(
-    got: Array, expected: Array, terms: Mapping[str, Array] | None = None, rtol: float = 1e-6
-) -> str:
+def signature(got: Array, expected: Array, rtol: float = 1e-6) -> str:
     """The fault in words, or "" where none of the known ones explains `got`.
 
-    `terms` are named arrays (other cotangents, the parts of a sum) that may be missing or too many.
     `rtol`, relative to the largest element, is what counts as equal.
     """
     got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
@@ -32,9 +27,8 @@ def signature(
         return "zero"
     if _close(got, -expected, rtol):
         return "wrong sign"
-    checks = (_term, _factor, _transposed, _mask, _axis_sum, _order, _offset)
-    for check in checks:
-        found = check(got, expected, terms or {}, rtol)
+    for check in (_factor, _transposed, _mask, _axis_sum, _order, _offset):
+        found = check(got, expected, rtol)
         if found:
             return found
     wrong = np.abs(got - expected) > rtol * _scale(expected)
@@ -53,7 +47,7 @@ def _close(one: Array, other: Array, rtol: float) -> bool:
     )
 
 
-def _factor(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> str:
+def _factor(got: Array, expected: Array, rtol: float) -> str:
     """One constant factor everywhere; a scalar has too little to tell by, except round numbers."""
     support = expected != 0
     if not np.any(support) or np.any(got[~support]):
@@ -78,7 +72,7 @@ def _round_factor(factor: float) -> str:
     return ""
 
 
-def _transposed(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> str:
+def _transposed(got: Array, expected: Array, rtol: float) -> str:
     if got.ndim < 2:
         return ""
     turned = np.swapaxes(expected, -1, -2)
@@ -87,7 +81,7 @@ def _transposed(got: Array, expected: Array, _: Mapping[str, Array], rtol: float
     return "transposed, with the wrong sign" if _close(got, -turned, rtol) else ""
 
 
-def _mask(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> str:
+def _mask(got: Array, expected: Array, rtol: float) -> str:
     """Right where the truth is not zero, and not zero where it is; or the other way round."""
     tiny = rtol * max(_scale(got), _scale(expected))
     zero, none = np.abs(expected) <= tiny, np.abs(got) <= tiny
@@ -102,7 +96,7 @@ def _mask(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> s
     return ""
 
 
-def _axis_sum(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> str:
+def _axis_sum(got: Array, expected: Array, rtol: float) -> str:
     for axis in range(got.ndim):
         total = np.broadcast_to(np.sum(expected, axis=axis, keepdims=True), got.shape)
         if got.shape[axis] > 1 and _close(got, total, rtol):
@@ -113,7 +107,7 @@ def _axis_sum(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) 
     return ""
 
 
-def _order(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> str:
+def _order(got: Array, expected: Array, rtol: float) -> str:
     """The same elements in another order."""
     if got.size < 2 or not _close(np.sort(got.ravel()), np.sort(expected.ravel()), rtol):
         return ""
@@ -127,20 +121,7 @@ def _order(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> 
     return "the right elements in another order"
 
 
-def _term(got: Array, expected: Array, terms: Mapping[str, Array], rtol: float) -> str:
-    """The difference is one of the named terms."""
-    difference = got - expected
-    for name, term in terms.items():
-        if term.shape != got.shape or not np.any(term):
-            continue
-        if _close(difference, -term, rtol):
-            return f"the term {name} is missing"
-        if _close(difference, term, rtol):
-            return f"the term {name} is counted twice"
-    return ""
-
-
-def _offset(got: Array, expected: Array, _: Mapping[str, Array], rtol: float) -> str:
+def _offset(got: Array, expected: Array, rtol: float) -> str:
     difference = got - expected
     if got.size > 2 and _close(difference, np.full_like(difference, difference.flat[0]), rtol):
         return f"off by the constant {difference.flat[0]:.6g}"

@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from harness import GradientMismatch, HarnessError, backends
+from harness.errors import UsageError
 from harness.report.tables import COLUMNS
 
 X = np.array([0.5, -1.0, 2.0])
@@ -129,6 +130,22 @@ def test_functions_may_close_over_names() -> None:
     assert check(scaled, gradient, x=X).ok
 
 
+def test_an_augmented_assignment_means_the_same_to_every_method() -> None:
+    def shifted(xp: Any, x: Any) -> Any:
+        q = 2 * x
+        p = q
+        q += 1
+        x *= 3
+        f = xp.sum(p * q + x)
+        return f
+
+    def gradient(xp: Any, df: Any, p: Any, q: Any) -> Any:
+        dx = df * (2 * p + 2 * q + 3)
+        return {"x": dx}
+
+    assert harness.check(shifted, gradient, x=X).ok
+
+
 def test_several_outputs() -> None:
     def pair(xp: Any, x: Any) -> Any:
         s = xp.sin(x)
@@ -231,6 +248,28 @@ def test_tolerances_are_mine_to_choose() -> None:
         assert str(caught.value).count("fail: ") == 1
 
 
+def test_what_rounding_explains_is_tolerated_unless_a_tolerance_is_chosen() -> None:
+    """A mean of a million costs six digits of the difference from it; no formula can save them."""
+
+    def kurtosis(xp: Any, x: Any) -> Any:
+        c = x - xp.mean(x)
+        f = xp.sum(c * c) / xp.sum(c * c * c * c)
+        return f
+
+    def gradient(xp: Any, df: Any, c: Any) -> Any:
+        a = xp.sum(c * c)
+        b = xp.sum(c * c * c * c)
+        dc = df * (2 * c / b - 4 * a * c * c * c / (b * b))
+        dx = dc - xp.mean(dc)
+        return {"x": dx}
+
+    x = 1e6 + np.array([0, 0.01, 0.03, 0.07])
+    assert check(kurtosis, gradient, x=x).ok
+    for chosen in ({"rtol": 1e-10}, {"atol": 1e-10}):
+        with pytest.raises(GradientMismatch, match="imprecise"):
+            check(kurtosis, gradient, x=x, **chosen)
+
+
 @pytest.mark.usefixtures("no_balls")
 def test_tolerances_are_all_there_is_where_nothing_is_proved() -> None:
     assert check(forward, wrong, x=X, rtol=1e-2).ok
@@ -246,6 +285,29 @@ def test_inputs_that_do_not_fit() -> None:
         check(forward, backward)
     with pytest.raises(HarnessError, match=r"`z`"):
         check(forward, lambda xp, df, z: {"x": z}, x=X)
+
+
+@pytest.mark.parametrize("option", ["backends", "dtype", "rtol", "atol"])
+def test_an_input_with_the_name_of_an_option(option: str) -> None:
+    names: dict[str, Any] = {}
+    exec(f"def forward(xp, {option}): return xp.sum({option})", names)
+    with pytest.raises(UsageError, match=f"`{option}` is an option of `check`; rename the input"):
+        harness.check(names["forward"], **{option: X})
+
+
+def test_an_input_called_backward() -> None:
+    with pytest.raises(UsageError, match="`backward` must be a function, not ndarray"):
+        harness.check(lambda xp, backward: xp.sum(backward), backward=X)  # type: ignore[arg-type]
+
+
+def test_several_outputs_without_names() -> None:
+    def pair(xp: Any, x: Any) -> Any:
+        return xp.sum(x * x), xp.sum(x)
+
+    with pytest.raises(HarnessError, match=r"test_api\.py:\d+: `pair` must end in `return name`"):
+        check(pair, x=X)
+    with pytest.raises(GradientMismatch, match="several outputs need names"):
+        check(lambda xp, x: pair(xp, x), x=X)
 
 
 def test_nothing_to_differentiate() -> None:

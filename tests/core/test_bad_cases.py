@@ -81,6 +81,13 @@ def test_the_good_pair_is_accepted(tmp_path: Path) -> None:
             ["`x` is 2 at [1]", "domain [-1, 1]", "move the point"],
         ),
         ("points: {p: {inputs: {x: [.nan]}}}\n", 7, ["`x` is nan", "outside its domain"]),
+        ("points: {p: {inputs: {W: [[.nan, 1]]}}}\n", 7, ["`W` holds NaN", "is defined"]),
+        (
+            "points:\n  p:\n    inputs:\n      W:\n      - [1]\n      - [1e400]\n",
+            12,
+            ["`1e400` is beyond the range of float64", "`.inf`"],
+        ),
+        ("points: {p: {cotangent: .nan}}\n", 7, ["`nan` is no array of numbers"]),
         ("points: {p: {inputs: {x: [[1, 2], [3]]}}}\n", 7, ["no array", "equal length"]),
         ("points: {p: {inputs: {x: [a, b]}}}\n", 7, ["no array of numbers", "nested lists"]),
         ('points: {p: {inputs: {x: ["1e999"]}}}\n', 7, ["no array of numbers"]),
@@ -285,9 +292,30 @@ def test_training_of_what_is_not_differentiable(tmp_path: Path) -> None:
     check_error(error, tmp_path / "demo.yaml", 7, "`x` is not differentiable", "train another")
 
 
+def test_training_for_steps_that_no_size_defines(tmp_path: Path) -> None:
+    python = "def forward(xp, x):\n    f = xp.sum(x)\n    return f\n"
+    yaml = "inputs: {x: {shape: [3]}}\n"
+    training = "training: {of: x, steps: n, step_size: 0.1}\n"
+    for sizes in ("", "sizes: {large: {n: 3}}\n"):
+        error = refused(tmp_path, python, yaml + sizes + training)
+        line = 4 if sizes else 3
+        check_error(error, tmp_path / "demo.yaml", line, "`default` does not define `n`", "number")
+
+
+def test_infinities_at_a_point_are_numbers(tmp_path: Path) -> None:
+    write_case(tmp_path, PYTHON, YAML + "points: {p: {inputs: {W: [[.inf], [-.INF]], x: [0]}}}\n")
+    plan(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("leaf", "message"),
     [
+        ("{shape: [2, 2], draw: spd, domain: [0, 9]}", "numbers in [-2, 2]; leave out"),
+        ("{shape: [2, 2], draw: orthogonal, domain: [0, 1]}", "numbers in [-1, 1]; leave"),
+        ("{shape: [2], draw: simplex, domain: [0.4, 1]}", "numbers in [0, 1]; leave out"),
+        ("{shape: [2], draw: integers, domain: [0, 1e30]}", "exceeds int64"),
+        ("{shape: [2], draw: integers, domain: [-1e30, 0]}", "exceeds int64"),
+        ("{shape: [2], draw: integers, domain: [0, 9223372036854775807]}", "exceeds int64"),
         ("{shape: [2, 3], draw: spd}", "needs a square shape"),
         ("{shape: [2], draw: orthogonal}", "needs a square shape"),
         ("{shape: [], draw: simplex}", "needs at least one dimension"),

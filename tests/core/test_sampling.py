@@ -233,6 +233,16 @@ def test_simplex_is_positive_and_sums_to_one(case: MakeCase, dtype: str) -> None
     np.testing.assert_allclose(x.sum(axis=-1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("draw", "domain"), [("spd", "[-2, 2]"), ("orthogonal", "[-1, 1]"), ("simplex", "[0, 1]")]
+)
+def test_the_whole_range_of_a_draw_is_a_domain(case: MakeCase, draw: str, domain: str) -> None:
+    """It holds numeric steps back and changes no number."""
+    leaf = f"{{shape: [50, 3, 3], draw: {draw}"
+    x = drawn(case, leaf + f", domain: {domain}}}")
+    np.testing.assert_allclose(x, drawn(case, leaf + "}"), rtol=1e-15)
+
+
 @pytest.mark.parametrize("shape", ["[]", "[0]", "[2, 0, 3]"])
 def test_shapes_without_axes_or_elements(case: MakeCase, shape: str) -> None:
     x = drawn(case, f"{{shape: {shape}}}")

@@ -78,6 +78,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest(
             ["holds no integer"],
         ),
         ("inputs:\n  x: {value: [1, two]}\n", 3, ["`two` is no number", "`inputs.x.value.1`"]),
+        ("inputs:\n  x: {value: [1, .nan]}\n", 3, ["`nan` is no number", "`inputs.x.value.1`"]),
         ("inputs:\n  x: {value: [[1, 2], [3]]}\n", 3, ["lists of equal length"]),
         ("inputs:\n  x: {value: [0.5, 2], domain: [0, 1]}\n", 3, ["`value` is outside"]),
         ("inputs:\n  x: 3\n", 3, ["`inputs.x` is no input", "a mapping with `shape`"]),

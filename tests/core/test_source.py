@@ -52,6 +52,15 @@ def test_what_is_known_of_a_good_file_without_running_it() -> None:
         ("def forward(xp, **x):\n    f = x\n    return f\n", 1, ["plain positional"]),
         ("def forward(xp, *, x):\n    f = x\n    return f\n", 1, ["plain positional"]),
         (
+            "async def forward(xp, x):\n    f = x\n    return f\n",
+            1,
+            ["is `async`", "write `def forward(xp, ...)`"],
+        ),
+        ("def forward(xp, x):\n    f = x\n    yield f\n", 3, ["a generator", "of `yield`"]),
+        ("def forward(xp, x):\n    f = yield from x\n    return f\n", 2, ["a generator"]),
+        ("def forward(xp, x):\n    __stage__ = x\n    return x\n", 2, ["`__stage__`", "name"]),
+        ("def forward(xp, __stage__):\n    f = 1\n    return f\n", 1, ["`__stage__`"]),
+        (
             "def forward(xp, x):\n    f = xp.sinn(x)\n    return f\n",
             2,
             ["`xp.sinn` does not exist", "did you mean `sin`?", "array API standard"],
@@ -85,6 +94,8 @@ def test_a_bad_forward_is_refused(text: str, line: int | None, parts: list[str])
             8,
             ["`xp.matrix_transposed` does not exist", "did you mean `matrix_transpose`?"],
         ),
+        ("def backward(xp, df):\n    yield df\n", 8, ["`backward` is a generator"]),
+        ("async def backward(xp, df):\n    return df\n", 7, ["`backward` is `async`"]),
         (
             "def native_torch(W, y):\n    return W\n",
             7,
@@ -104,6 +115,17 @@ def test_a_bad_companion_of_forward_is_refused(text: str, line: int, parts: list
     check_error(caught.value, "bad.py", line, *parts)
 
 
+@pytest.mark.parametrize(
+    "binding", ["f = (q := x) + x", "for q in [x]:\n        f = q", "f = [q for q in [x]][0]"]
+)
+def test_what_no_assignment_binds_cannot_be_asked_for(binding: str) -> None:
+    forward = f"def forward(xp, x):\n    {binding}\n    return f\n"
+    with pytest.raises(CaseError) as caught:
+        parse(f"{forward}def backward(xp, df, q):\n    return {{'x': q}}\n", "bad.py")
+    line = forward.count("\n") + 1
+    check_error(caught.value, "bad.py", line, "`q`", "not recorded", "of its own: `q = ...`")
+
+
 def test_two_outputs_need_two_cotangents() -> None:
     text = """
         def forward(xp, x):
@@ -117,6 +139,18 @@ def test_two_outputs_need_two_cotangents() -> None:
     with pytest.raises(CaseError) as caught:
         parse(dedent(text), "bad.py")
     check_error(caught.value, "bad.py", 7, "2 outputs", "def backward(xp, df, dg, ...)")
+
+
+def test_a_generator_within_is_nobody_elses_business() -> None:
+    text = """
+        def forward(xp, x):
+            def parts():
+                yield x
+
+            f = sum(parts())
+            return f
+    """
+    assert parse(dedent(text), "good.py").forward.returns == ("f",)
 
 
 def test_names_beside_the_namespace_are_not_its_business() -> None:

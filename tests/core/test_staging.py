@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import traceback
+from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,10 @@ from hypothesis import strategies as st
 
 from harness.backends.numeric import NumericBackend
 from harness.cases.sampling import NUMPY
-from harness.errors import CaseError, HarnessError
+from harness.errors import CaseError, HarnessError, UsageError
 from harness.model import Task
 from harness.source import parse
-from harness.staging import Trace, fault_line, program_of
+from harness.staging import Recorder, Trace, execute, fault_line, program_of
 
 LAYER = """
     def forward(xp, W, x):
@@ -90,8 +92,14 @@ def test_a_leaf_is_added_where_the_name_is_assigned_and_not_before() -> None:
         ("k = 0\nwhile k < 2:\n    k = k + 1\nb = x * k", ("b",), {"k", "b"}),
         ("a = x\na += 1\nb = a", ("b",), {"a", "b"}),
         ("if x[0] > 0:\n    a = x\nelse:\n    a = -x\nb = a", ("b",), {"a", "b"}),
-        ("a, c = x, x\nb = a + c", ("b",), {"b"}),
-        ("a = c = x\nb = a + c", ("b",), {"b"}),
+        ("a, c = x, x\nb = a + c", ("a", "c", "b"), {"a", "c", "b"}),
+        ("a, (c, *d) = x, (x, x)\nb = a + d[0]", ("a", "c", "d", "b"), {"a", "c", "d", "b"}),
+        ("a = c = x\nb = a + c", ("a", "c", "b"), {"a", "c", "b"}),
+        ("a: object = x\nb = a", ("a", "b"), {"a", "b"}),
+        ("a: object\na = x\nb = a", ("a", "b"), {"a", "b"}),
+        ("a = x, x\na, b = a", ("b",), {"a", "b"}),
+        ("b = (a := x) + a", ("b",), {"b"}),
+        ("for a in [x]:\n    pass\nb = a", ("b",), {"b"}),
         ("a = x\nfor a in [x]:\n    pass\nb = a", ("b",), {"a", "b"}),
         ("x = 2 * x\nb = x", ("b",), {"x", "b"}),
         ("a = [x * k for k in range(2)]\nb = a[1]", ("a", "b"), {"a", "b"}),
@@ -104,7 +112,13 @@ def test_a_leaf_is_added_where_the_name_is_assigned_and_not_before() -> None:
         "augmented",
         "branches",
         "tuple",
+        "nested tuple",
         "chained",
+        "annotated",
+        "annotation alone",
+        "tuple again",
+        "walrus",
+        "loop variable alone",
         "loop variable",
         "input",
         "comprehension",
@@ -121,6 +135,25 @@ def test_only_names_assigned_once_can_be_perturbed(
     assert set(trace.saved) == recorded | {"f"}
 
 
+@pytest.mark.parametrize(
+    "assignment",
+    ["q, r = x * x, 2 * x", "[q, r] = x * x, 2 * x", "q: object = x * x\nr = 2 * x"],
+)
+def test_backward_may_ask_for_whatever_forward_assigns(assignment: str) -> None:
+    lines = "\n".join("    " + line for line in assignment.splitlines())
+    program = program_from(
+        f"def forward(xp, x):\n{lines}\n    f = s = q + r\n    return f\n"
+        "def backward(xp, df, q, r, s, x):\n"
+        "    dq, dr = df, df\n    return {'x': 2 * x * dq + 2 * dr, 'all': (q, r, s)}\n"
+    )
+    inputs = {"x": np.array(3.0)}
+    trace = program.forward(NUMPY, inputs)
+    returned, local = program.backward(NUMPY, (1.0,), inputs, trace)
+    assert returned == {"x": 8, "all": (9, 6, 15)}
+    assert local == {"dq": 1, "dr": 1}
+    assert program.forward(NUMPY, inputs, {"r": np.array(1.0)}).outputs == (16,)
+
+
 def test_an_augmented_assignment_records_the_new_value() -> None:
     program = program_from("""
         def forward(xp, x):
@@ -133,6 +166,82 @@ def test_an_augmented_assignment_records_the_new_value() -> None:
     trace = program.forward(NUMPY, {"x": np.array(2.0)})
     assert trace.saved["total"] == 6
     assert trace.outputs == (6,)
+
+
+def test_an_augmented_assignment_binds_anew_and_writes_into_nothing() -> None:
+    """numpy would change `p`, the input and what the nested function was given, jax none of them.
+    An element is written to all the same."""
+    program = program_from("""
+        def forward(xp, x):
+            def shifted(value):
+                value -= 1
+                return value
+
+            q = 2 * x
+            p = q
+            q += 1
+            x **= 2
+            s = shifted(p)
+            p[0] += 100
+            f = xp.stack([p, q, s, x])
+            return f
+
+        def backward(xp, df, x):
+            dx = dq = df * x
+            dx += x
+            return {"x": dx, "q": dq}
+    """)
+    x, df = np.array([3.0, 4.0]), np.array([1.0, 2.0])
+    x.flags.writeable = df.flags.writeable = False
+    trace = program.forward(NUMPY, {"x": x})
+    np.testing.assert_array_equal(trace.outputs[0], [[106, 8], [7, 9], [5, 7], [9, 16]])
+    returned, local = program.backward(NUMPY, (df,), {"x": x}, trace)
+    np.testing.assert_array_equal(returned["q"], [9, 32])  # `forward` left [9, 16] in `x`
+    np.testing.assert_array_equal(returned["x"], [18, 48])
+    assert set(local) == {"dx", "dq"}
+
+
+@pytest.mark.parametrize("lines", ["df += 1", "dx = df\n        dx += 1"])
+def test_a_backward_that_would_write_into_what_is_lent_to_it_is_refused(lines: str) -> None:
+    program = program_from(f"""
+    def forward(xp, x):
+        f = 2 * x
+        return f
+
+    def backward(xp, df, x):
+        {lines}
+        return {{"x": 2 * df}}
+    """)
+    df = np.ones(2)
+    df.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        program.backward(NUMPY, (df,), {"x": df}, Trace((), {}))
+
+
+def test_a_list_is_extended_in_place() -> None:
+    """It is the same list under another name, and takes what a list takes."""
+    program = program_from("""
+        def forward(xp, x):
+            parts = more = []
+            more += [x, 2 * x]
+            more += (3 * x,)
+            named = {"a": x}
+            named |= {"b": 4 * x}
+            f = xp.sum(xp.stack(parts)) + sum(named.values())
+            return f
+    """)
+    trace = program.forward(NUMPY, {"x": np.array(1.0)})
+    assert trace.outputs == (11,)
+    assert list(trace.saved) == ["parts", "more", "named", "f"]
+
+
+def test_the_line_of_an_augmented_assignment_survives() -> None:
+    text = "def forward(xp, x):\n    f = x\n    f += (\n        x.nothing\n    )\n    return f\n"
+    unbound = text.replace("f = x", "pass")
+    for body, line in ((text, 4), (text.replace("x.nothing", "None"), 3), (unbound, 3)):
+        with pytest.raises((AttributeError, TypeError, UnboundLocalError)) as caught:
+            program_from(body, "demo.py").forward(NUMPY, {"x": np.array(1.0)})
+        assert fault_line(caught.value, "demo.py") == line
 
 
 def test_nested_functions_and_lambdas_are_left_alone() -> None:
@@ -221,6 +330,44 @@ def test_an_intermediate_that_this_run_did_not_assign_is_named() -> None:
     trace = program.forward(NUMPY, inputs)
     with pytest.raises(HarnessError, match=r"`backward` asks for `q`.*did not assign"):
         program.backward(NUMPY, (np.array(1.0),), inputs, trace)
+
+
+RECURSIVE = """
+    def forward(xp, x, n):
+        f = x if int(n) < 2 else x * forward(xp, x, n - 1)
+        f *= 1
+        return f
+
+    def slope(xp, x, n):
+        return forward(xp, x, n - 1)
+
+    def backward(xp, df, x, n):
+        dx = df * n * slope(xp, x, n)
+        return {"x": dx}
+
+    def native_numpy(x, n):
+        return forward(None, x, n)
+"""
+
+
+def test_the_functions_of_a_file_may_call_each_other() -> None:
+    program = program_from(RECURSIVE)
+    inputs = {"x": np.array(3.0), "n": np.array(4)}
+    inputs["x"].flags.writeable = False
+    trace = program.forward(NUMPY, inputs)
+    assert trace.outputs == (81,)
+    assert trace.saved == {"f": 81}, "of the outer call alone"
+    returned, _ = program.backward(NUMPY, (1.0,), inputs, trace)
+    assert returned["x"] == 4 * 27
+    assert program.functions["native_numpy"](**inputs) == 81
+
+
+def test_an_edited_copy_may_call_the_other_functions_of_the_file() -> None:
+    """What a repair runs: one function, among the globals of the case."""
+    names = {**program_from(RECURSIVE).functions["backward"].__globals__}
+    text = "def backward(xp, df, x, n):\n    return {'x': df * n * forward(xp, x, n - 1)}\n"
+    edited = execute(replace(parse(dedent(RECURSIVE), "demo.py"), text=text), names)["backward"]
+    assert edited(Recorder(), NUMPY, 1.0, np.array(3.0), 4) == {"x": 108}
 
 
 FAULTY = """\
@@ -325,6 +472,29 @@ def test_a_closure_keeps_its_free_variables() -> None:
     assert program.forward(NUMPY, {"x": np.array(2.0)}).saved["q"] == 6
 
 
+def live_power(xp: Any, x: Any, n: Any) -> Any:
+    f = x if int(n) < 2 else x * live_power(xp, x, n - 1)
+    return f
+
+
+def test_live_functions_may_call_themselves_and_each_other() -> None:
+    def power(xp: Any, x: Any, n: Any) -> Any:
+        f = x if int(n) < 2 else x * power(xp, x, n - 1)
+        return f
+
+    def slope(xp: Any, df: Any, x: Any, n: Any) -> Any:
+        return {"x": df * n * power(xp, x, n - 1)}
+
+    inputs = {"x": np.array(3.0), "n": np.array(4)}
+    for function in (power, live_power):
+        program, _, _ = program_of(function, slope)
+        trace = program.forward(NUMPY, inputs)
+        assert trace.outputs == (81,)
+        assert trace.saved == {"f": 81}
+        returned, _ = program.backward(NUMPY, (1.0,), inputs, trace)
+        assert returned["x"] == 108
+
+
 def test_a_live_function_may_return_an_expression() -> None:
     def forward(xp: Any, x: Any) -> Any:
         q = x * x
@@ -335,6 +505,75 @@ def test_a_live_function_may_return_an_expression() -> None:
     trace = program.forward(NUMPY, {"x": np.array(2.0)})
     assert trace.outputs == (5,)
     assert trace.saved["q"] == 4
+
+
+def pair(xp: Any, x: Any) -> Any:
+    return xp.sum(x * x), xp.sum(x)
+
+
+def nothing(xp: Any, x: Any) -> None:
+    q = x * x  # noqa: F841
+
+
+def bare(xp: Any, x: Any) -> Any:
+    if x is None:
+        return
+    return xp.sum(x)
+
+
+def listed(xp: Any, x: Any) -> Any:
+    f = xp.sum(x)
+    return [f]
+
+
+def keyed(xp: Any, x: Any) -> Any:
+    return {"f": xp.sum(x)}
+
+
+def comprehended(xp: Any, x: Any) -> Any:
+    return [2 * each for each in x]
+
+
+@pytest.mark.parametrize("function", [pair, nothing, bare, listed, keyed, comprehended])
+def test_a_live_function_that_does_not_return_one_value_names_its_outputs(function: Any) -> None:
+    """Else autograd, say, would be asked for the gradient of a tuple, and be wrong."""
+    with pytest.raises(CaseError, match="must end in `return name`") as caught:
+        program_of(function)
+    assert caught.value.file == Path(__file__)
+    last = function.__code__.co_lines()
+    assert caught.value.line == max(line for _, _, line in last if line)
+    assert "`f = ...`" in caught.value.remedy
+
+
+@pytest.mark.parametrize("value", [(1.0, 2.0), [1.0], {"f": 1.0}, None])
+def test_what_an_expression_turns_out_to_return_is_one_array(value: Any) -> None:
+    def forward(xp: Any, x: Any) -> Any:
+        return make()
+
+    def make() -> Any:
+        return value
+
+    for function in (forward, lambda xp, x: value):
+        with pytest.raises(HarnessError, match=f"returned a {type(value).__name__} where one"):
+            program_of(function)[0].forward(NUMPY, {"x": np.array(1.0)})
+
+
+async def later(xp: Any, x: Any) -> Any:
+    return x
+
+
+def generated(xp: Any, x: Any) -> Any:
+    yield x
+
+
+@pytest.mark.parametrize(
+    ("function", "line"), [(later, 0), (generated, 1)], ids=["async", "generator"]
+)
+def test_a_live_function_that_computes_nothing_is_refused(function: Any, line: int) -> None:
+    for functions in ((function,), (live_forward, function)):
+        with pytest.raises(CaseError, match="a call of it computes nothing") as caught:
+            program_of(*functions)
+        assert caught.value.line == function.__code__.co_firstlineno + line
 
 
 def test_lambdas_run_as_they_are() -> None:
@@ -378,15 +617,67 @@ def scaled(scale: float, xp: Any, x: Any) -> Any:
     return scale * x
 
 
+def handing_on(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(xp: Any, x: Any) -> Any:
+        return function(3.0, xp, x)
+
+    return wrapper
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
-    [(functools.partial(scaled, 3.0), 6), (Layer().forward, 3), (Layer(), 3)],
-    ids=["partial", "method", "object"],
+    [
+        (functools.partial(scaled, 3.0), 6),
+        (functools.partial(lambda xp, x, k: k * x, k=3.0), 6),
+        (functools.partial(lambda xp, k, x: k * x, k=3.0), 6),
+        (handing_on(scaled), 6),
+        (Layer().forward, 3),
+        (Layer(), 3),
+    ],
+    ids=["partial", "last fixed", "first fixed", "decorated", "method", "object"],
 )
 def test_other_callables_run_as_they_are(function: Any, expected: float) -> None:
     program, _, _ = program_of(function)
     assert program.forward_code.parameters == ("x",)
     assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (expected,)
+
+
+def test_a_method_is_not_staged_and_says_so() -> None:
+    with pytest.raises(CaseError, match=r"`backward` asks for `q`.*that is not staged: a method"):
+        program_of(Layer().forward, lambda xp, df, q: {"x": df * q})
+
+
+def test_a_cache_is_left_out() -> None:
+    """Its keys would be arrays."""
+    cached = functools.cache(live_forward)
+    program, file, line = program_of(cached, functools.lru_cache(maxsize=3)(live_backward))
+    assert (Path(file), line) == (Path(__file__), live_forward.__code__.co_firstlineno)
+    trace = program.forward(NUMPY, {"x": np.array([0.5, 1.0])})
+    assert list(trace.saved) == ["q", "f"]
+
+
+def test_a_cache_around_a_decorator_leaves_the_decorator() -> None:
+    program, _, _ = program_of(functools.cache(handing_on(scaled)))
+    assert program.forward(NUMPY, {"x": np.array(2.0)}).outputs == (6,)
+
+
+def test_a_decorator_that_hides_the_parameters_is_asked_for_wraps() -> None:
+    def hiding(function: Any) -> Any:
+        def inner(*arguments: Any) -> Any:
+            return function(*arguments)
+
+        return inner
+
+    with pytest.raises(CaseError, match=r"a decorator returned `inner`, it lacks .*wraps`"):
+        program_of(hiding(live_forward))
+    with pytest.raises(UsageError, match=r"`forward` takes `\*args`"):
+        program_of(lambda *arguments: live_forward(*arguments))
+
+
+def test_a_function_without_a_signature_is_refused() -> None:
+    with pytest.raises(UsageError, match="the parameters of `forward` are not known"):
+        program_of(dict)
 
 
 def test_a_decorator_is_not_dropped() -> None:
