@@ -43,12 +43,12 @@ def answer(cell: Cell, bench: Workbench) -> Answer:
                 found[mode] = _trained(cell, bench)
             else:
                 found[mode] = compute(cell, bench, mode)
-        except Exception as error:  # whatever a case or a framework raises
+        except (Exception, SystemExit) as error:  # whatever a case or a framework raises
             found[mode] = failure(error, cell, bench)
     return found
 
 
-def failure(error: Exception, cell: Cell, bench: Workbench) -> Failure:
+def failure(error: BaseException, cell: Cell, bench: Workbench) -> Failure:
     """An exception as data: `unsupported` if it says so, `error` if it does not."""
     status = Status.UNSUPPORTED if isinstance(error, Unsupported) else Status.ERROR
     return Failure(status, rows.describe(error, bench.cases[cell.case]))

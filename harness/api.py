@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import trees
-from harness.backends import parse_label
+from harness.backends import backend_class, parse_label
 from harness.cases.case import Case, load
 from harness.cases.document import Document
 from harness.cases.registry import find, select
@@ -71,7 +71,7 @@ def check(
     forward: Callable[..., Any],
     backward: Callable[..., Any] | None = None,
     *,
-    backends: Sequence[str] | None = None,
+    backends: str | Sequence[str] | None = None,
     dtype: str | None = None,
     rtol: float | None = None,
     atol: float = 0.0,
@@ -102,6 +102,7 @@ def check(
     for name in parameters:
         if name in ("backends", "dtype", "rtol", "atol"):
             raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")
+    backends = (backends,) if isinstance(backends, str) else backends
     for label in backends or ():
         parse_label(label)
     for name in inputs:
@@ -137,6 +138,8 @@ def check(
     engine = Engine([case], request)
     rows: list[Row] = []
     for label in labels(case, request):
+        if backends is None and dtype not in backend_class(label.partition(":")[0]).dtypes:
+            continue
         rows.extend(engine.rows(Cell(name, "given", "default", dtype, label)))
     if backends is None:
         rows = [row for row in rows if row.status != Status.MISSING]
@@ -166,14 +169,17 @@ def run(
     on, `jobs` at a time; without one, worker processes of this machine do it, and `jobs=0` means
     this process. `timeout` is in seconds.
 
-    Nothing is raised for a row that is not good. Raises HarnessError for a bad case or an unknown
-    name.
+    A script that calls this starts processes that import the script: what it does belongs under
+    `if __name__ == "__main__":`, unless `jobs=0`. Nothing is raised for a row that is not good.
+    Raises HarnessError for a bad case or an unknown name.
     """
     folders = [cases] if isinstance(cases, str | Path) else cases
     loaded = [load(entry.file) for entry in select(find(folders), patterns, tags)]
     request = Request(**options)
     plan = cells(loaded, request)
     jobs = cores() if jobs is None else jobs
+    if jobs < 0 or (executor is not None and not jobs):
+        raise UsageError(f"jobs={jobs} would run nothing; give 1, 2, ... (or 0 without executor)")
     workers: Workers | None = None
     if executor is not None:
         workers = ExecutorWorkers(executor, jobs)

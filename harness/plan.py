@@ -31,6 +31,12 @@ class Request:
     numeric: str = "auto"
     intermediates: bool = False
 
+    def __post_init__(self) -> None:
+        """One name may stand for a tuple of one."""
+        for name in ("backends", "dtypes", "modes", "points", "sizes"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+
     def modes_of(self, cell: Cell) -> tuple[Mode, ...]:
         """The modes asked for that apply to a cell. The backward is asked for no JVP or HVP beside
         what it can say; alone, it leaves a row that says so."""

@@ -172,7 +172,11 @@ def _abandon(pool: ProcessPool) -> None:
 
 def _last_words(code: int | None) -> str:
     """What is known of a process that ended by itself, from its exit code."""
-    if code is None or code >= 0:
+    # The fork server tells a code once, and two threads of pebble may ask for it; the one that
+    # comes too late is told 255.
+    if code is None or code == 255:
+        return "the process ended, with an exit code that is not known"
+    if code >= 0:
         return f"the process ended with exit code {code}"
     with suppress(ValueError):
         return f"the process was killed by {signal.Signals(-code).name}"

@@ -42,7 +42,8 @@ def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
             continue
         try:
             found += judge(cell, bench, numbers).rows()
-        except Exception as error:  # a reference runs the case's code, which may raise anything
+        # A reference runs the case's code, which may raise anything.
+        except (Exception, SystemExit) as error:
             failed |= dict.fromkeys(numbers, failure(error, cell, bench))
     for mode, each in failed.items():
         blamed = ""

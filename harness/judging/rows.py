@@ -67,7 +67,10 @@ def describe(error: BaseException, case: Case) -> str:
     """An exception in one line, with the line of the case's Python where it arose."""
     if isinstance(error, CaseError):
         return str(error)
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception of the case's own that cannot say what it is
+        text = ""
     name = type(error).__name__
     message = text if isinstance(error, HarnessError) else f"{name}: {text}" if text else name
     if "read-only" in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -378,3 +379,19 @@ def test_the_inputs_are_left_alone() -> None:
     mine.flags.writeable = False
     assert check(forward, backward, x=mine).ok
     assert np.array_equal(mine, X)
+
+
+def test_one_name_may_stand_for_a_list() -> None:
+    found = harness.run("sum_times_z", backends="manual", points="printed", jobs=0)
+    assert {row.backend for row in found.rows} == {"manual"}
+    assert check(forward, backward, x=X, backends="manual").ok
+
+
+@pytest.mark.parametrize(("jobs", "executor"), [(-1, None), (0, ThreadPoolExecutor(1))])
+def test_workers_that_would_never_work_are_refused(jobs: int, executor: Any) -> None:
+    with pytest.raises(HarnessError, match=f"jobs={jobs}"):
+        harness.run("sum_times_z", jobs=jobs, executor=executor)
+
+
+def test_who_lacks_the_dtype_is_not_asked() -> None:
+    assert harness.check(forward, backward, x=X, dtype="bfloat16").ok

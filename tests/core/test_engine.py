@@ -827,3 +827,22 @@ def test_a_method_without_the_dtype_is_left_out_unless_it_is_named(case: MakeCas
     assert "autograd" not in {cell.backend for cell in every}
     named = cells([made], Request(dtypes=("bfloat16",), backends=("autograd",)))
     assert {cell.backend for cell in named} == {"autograd"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["raise SystemExit(0)", "raise Silent()"],
+)
+def test_whatever_a_case_raises_is_a_row(case: MakeCase, fault: str) -> None:
+    python = f"""
+    class Silent(Exception):
+        def __str__(self):
+            raise ValueError("no text")
+
+    def forward(xp, x):
+        {fault}
+        return x
+    """
+    found = rows(case(python, "inputs: {x: {shape: []}}\n"), "numeric")
+    assert {row.status for row in found} == {Status.ERROR}, text(found)
+    assert all("demo.py:7" in row.detail for row in found), text(found)

@@ -81,8 +81,8 @@ def rows_of(made: Case, **limits: Any) -> dict[tuple[str, str], list[Row]]:
 @pytest.mark.parametrize(
     ("fault", "status", "words"),
     [
-        ("os._exit(7)", Status.CRASH, "exit code 7"),
-        ("os._exit(0)", Status.CRASH, "exit code"),
+        ("os._exit(7)", Status.CRASH, "the process ended"),
+        ("os._exit(0)", Status.CRASH, "the process ended"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", Status.CRASH, "SIGSEGV"),
         ("time.sleep(60)", Status.TIMEOUT, "longer than 2 s"),
         ("np.ones(10**12)", Status.ERROR, "llocate"),
