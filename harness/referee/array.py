@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from harness.dtypes import FORMATS
 from harness.errors import Unsupported
 from harness.referee import compare, matrices, powers, rounding, taylor, truth
 from harness.referee.elements import Integers, balls_of
@@ -196,7 +197,7 @@ def nested(value: Any) -> BallArray:
     if not members:
         return balls(np.zeros(0))
     series = taylor.joined([each.series for each in members], np.stack)
-    return BallArray(series, np.result_type(*[each.dtype for each in members]))
+    return BallArray(series, promoted(*[each.dtype for each in members]))
 
 
 def _label(dtype: Dtype) -> Dtype:
@@ -204,10 +205,14 @@ def _label(dtype: Dtype) -> Dtype:
 
 
 @cache
-def _promoted(x: Any, y: Any) -> Dtype:
-    return np.result_type(
-        *(0 if each is int else 0.0 if each is float else each for each in (x, y))
-    )
+def promoted(*labels: Any) -> Dtype:
+    """The dtype that labels, and Python's `int` and `float`, promote to. numpy knows it, but for
+    bfloat16: that with integers is bfloat16, and with float16 the float32 that holds both."""
+    names = {each.name for each in labels if isinstance(each, np.dtype)}
+    if "bfloat16" not in names:
+        return np.result_type(*[each() if isinstance(each, type) else each for each in labels])
+    wider = [np.dtype(name) for name in names if name in FORMATS and name != "bfloat16"]
+    return np.result_type(np.float32, *wider) if wider else np.dtype("bfloat16")
 
 
 def _kind(value: Any) -> Any:
@@ -222,7 +227,7 @@ def _kind(value: Any) -> Any:
 
 def dtype_of(x: Any, y: Any) -> Dtype:
     """The label of a result; Python numbers take the label of the array that they meet."""
-    return _promoted(_kind(x), _kind(y))
+    return promoted(_kind(x), _kind(y))
 
 
 def binary(function: Callable[[Taylor, Taylor], Taylor], x: Any, y: Any) -> BallArray:

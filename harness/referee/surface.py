@@ -88,7 +88,7 @@ def coefficient(x: BallArray, k: int) -> BallArray:
     if x.order is not None and k > x.order:
         raise OrderExhausted(f"coefficient {k} of a series known to order {x.order}")
     parts = x.series.parts
-    return BallArray(constant(parts[k] if k < len(parts) else full(ZERO, x.shape)))
+    return BallArray(constant(parts[k] if k < len(parts) else full(ZERO, x.shape)), x.dtype)
 
 
 def midpoints(x: BallArray) -> Floats:

@@ -99,7 +99,7 @@ class Certificate:
 
 
 def certify(program: Program, sample: Sample, wanted: Sequence[str] = ()) -> Certificate:
-    """Certify the backward of `program` at the float64 (or narrower) numbers of `sample`.
+    """Certify the backward of `program` at the numbers of `sample`, in whatever dtype.
 
     `wanted` names intermediates whose values are to be certified too.
 

@@ -22,6 +22,7 @@ import numpy as np
 from flint import arb
 
 from harness import referee, trees
+from harness.dtypes import is_floating
 from harness.errors import HarnessError, Unsupported
 from harness.model import Array, Sample, TaskMode
 from harness.referee import BallArray, OrderExhausted, Undecided
@@ -54,7 +55,7 @@ class _Kink(HarnessError):
 
 
 def jvp(program: Program, sample: Sample) -> Directional:
-    """The JVP of each floating output of a float64 `sample`, one-sided at a kink.
+    """The JVP of each floating output of a `sample`, one-sided at a kink.
 
     Exceptions of the case's own code pass through.
     """
@@ -62,7 +63,7 @@ def jvp(program: Program, sample: Sample) -> Directional:
 
 
 def hvp(program: Program, sample: Sample) -> Directional:
-    """The Hessian of <cotangents, outputs> times the tangents, by differentiable leaf of a float64
+    """The Hessian of <cotangents, outputs> times the tangents, by differentiable leaf of a
     `sample`.
 
     Exceptions of the case's own code pass through.
@@ -325,5 +326,5 @@ def _floating(trace: Trace) -> dict[int, BallArray]:
     return {
         place: as_balls(output)
         for place, output in enumerate(trace.outputs)
-        if np.dtype(getattr(output, "dtype", type(output))).kind == "f"
+        if is_floating(np.dtype(getattr(output, "dtype", type(output))))
     }

@@ -16,6 +16,7 @@ import numpy as np
 from flint import arb
 
 from harness import referee, trees
+from harness.dtypes import numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array, Sample
 from harness.referee import BallArray, Undecided
@@ -96,14 +97,18 @@ class Lifted:
 
         def move(x: BallArray, v: Array | BallArray) -> BallArray:
             moved = referee.lift_along(x, v, order)
-            return moved + as_balls(v * step) if step else moved
+            if not step:
+                return moved
+            found: BallArray = referee.xp.astype(moved + as_balls(v * step), x.dtype)
+            return found
 
         variables = [
             move(leaf, sign * directions[path]) if path in directions else leaf
             for path, leaf in self.leaves.items()
         ]
+        zero = numpy_dtype(self.sample.dtype)  # another one would be promoted to, and seen
         intermediates = {
-            name: move(referee.lift(np.zeros(shape)), sign * directions[name])
+            name: move(referee.lift(np.zeros(shape, zero)), sign * directions[name])
             for name, shape in self.sample.intermediates.items()
             if name in directions
         }

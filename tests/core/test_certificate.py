@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.diagnose.inquest import inquire
+from harness.dtypes import DtypeName, finfo, numpy_dtype
 from harness.engine import Engine
 from harness.model import Row, Status
 from harness.plan import Request, cells
-from harness.truth import certificate
+from harness.truth import certificate, directional
 from harness.truth.certificate import certify
 from harness.truth.sides import along_axes
 
@@ -345,3 +347,56 @@ def test_the_numbers_of_a_certificate_travel_as_plain_arrays() -> None:
         for name, array in getattr(there, field).items():
             assert name in here
             np.testing.assert_array_equal(array, here[name])
+
+
+EPSILON = """
+def forward(xp, x):
+    a = x * 1.5
+    d = a + xp.finfo(a.dtype).eps
+    f = xp.sum(xp.log(d))
+    return f
+
+
+def backward(xp, df, a, d):
+    da = df / (a + xp.finfo(a.dtype).eps)
+    return {"x": 1.5 * da}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_code_that_asks_for_its_format_gets_that_of_the_sample(
+    case: MakeCase, dtype: DtypeName
+) -> None:
+    made = case(EPSILON, "inputs: {x: {shape: [2], domain: [1e-7, 1e-6]}}\n")
+    sample = draw_sample(made, "draw0", "default", dtype)
+    x = sample.inputs["x"].astype(np.float64)
+    slope = float(sample.cotangents[0]) * 1.5 / (1.5 * x + float(finfo(numpy_dtype(dtype)).eps))
+    found = certify(made.program, sample)
+    assert found.state == "verified"
+    np.testing.assert_allclose(found.gradients["x"], slope, rtol=1e-12)
+    for name, factor in {"x": 1.0, "a": 1.5}.items():
+        sides = along_axes(made.program, sample, name)
+        assert sides is not None
+        np.testing.assert_allclose(factor * sides.right, slope, rtol=1e-12)
+    sample = replace(sample, tangents={"x": np.ones(2, sample.inputs["x"].dtype)})
+    along = directional.jvp(made.program, sample).sides["f"]
+    np.testing.assert_allclose(along.right * sample.cotangents[0], np.sum(slope), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("backward", [True, False])
+def test_who_asks_for_the_format_is_judged_by_what_it_is(
+    case: MakeCase, dtype: DtypeName, backward: bool
+) -> None:
+    text = EPSILON if backward else EPSILON.partition("def backward")[0]
+    made = case(text, "inputs: {x: {shape: [2], domain: [1e-7, 1e-6]}}\n")
+    request = Request(
+        backends=("manual", "autograd"),
+        dtypes=(dtype,),
+        modes=("value", "vjp", "jvp", "hvp"),
+        draws=2,
+    )
+    engine = Engine([made], request)
+    rows = [row for cell in cells([made], request) for row in engine.rows(cell)]
+    assert {row.reference for row in rows if row.status == Status.PASS} == {"certified"}
+    assert [row for row in rows if not row.good] == []

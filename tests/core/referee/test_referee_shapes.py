@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from harness import referee as r
+from harness.dtypes import numpy_dtype, unit_roundoff
 from harness.referee import xp
 from harness.referee.array import BallArray
 
@@ -282,3 +283,35 @@ def test_shapes_that_do_not_fit() -> None:
         xp.where(a, a, b)
     with pytest.raises(TypeError):
         a + "x"
+
+
+@pytest.mark.parametrize(
+    ("labels", "promoted"),
+    [
+        (("bfloat16", 2.0), "bfloat16"),
+        (("bfloat16", 2), "bfloat16"),
+        (("bfloat16", "bfloat16"), "bfloat16"),
+        (("bfloat16", "int64"), "bfloat16"),
+        (("bfloat16", "float16"), "float32"),
+        (("bfloat16", "float64"), "float64"),
+        (("float32", 1.5), "float32"),
+        (("float32", "float64"), "float64"),
+        (("int32", 1.5), "float64"),
+        (("int32", "int64"), "int64"),
+    ],
+)
+def test_labels_promote_as_the_formats_do(labels: Any, promoted: str) -> None:
+    numbers = [
+        r.lift(np.ones(2, numpy_dtype(each))) if isinstance(each, str) else each for each in labels
+    ]
+    assert xp.result_type(*numbers).name == promoted
+    assert (numbers[0] * numbers[1]).dtype.name == promoted
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_a_label_tells_its_format(dtype: str) -> None:
+    x = r.lift(np.ones(2, numpy_dtype(dtype)))
+    assert float(xp.finfo(x.dtype).eps) == 2 * unit_roundoff(dtype)
+    assert xp.isdtype(x.dtype, "real floating")
+    assert not xp.isdtype(x.dtype, "integral")
+    assert xp.can_cast(x, xp.float64)
