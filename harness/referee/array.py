@@ -165,6 +165,17 @@ class BallArray(Hidden):
         return ~truth.equal(signs(self, other))
 
 
+def _on_bits(name: str) -> Callable[..., Any]:
+    def of(*_: Any) -> Any:
+        raise Unsupported(f"referee: `{name}` works on bits, not on real numbers")
+
+    return of
+
+
+for _name in "and or xor lshift rshift rand ror rxor rlshift rrshift invert".split():
+    setattr(BallArray, f"__{_name}__", _on_bits(_name))
+
+
 def balls(value: Any) -> BallArray:
     """`value` as a BallArray: one already, truth values, a Python or numpy number or array, or
     nested lists of numbers. Binary floats and integers are taken exactly.
