@@ -150,8 +150,7 @@ class _Lines:
         """H v by leaf. Raises as `jvp` does; _Kink, and Unsupported beyond AXES elements, where
         `backward` does not claim what `forward` says."""
         leaves = self.lifted.leaves
-        rng = np.random.default_rng(len(leaves))
-        w = {path: referee.dyadic_direction(rng, leaf.shape) for path, leaf in leaves.items()}
+        w = self.lifted.directions(list(leaves))
         truth = self._crossed({path: referee.lift(each) for path, each in w.items()})
         try:
             claims = referee.with_order_raising(self._claims)

@@ -81,9 +81,11 @@ class Lifted:
         return [*found, *self.sample.differentiable]
 
     def directions(self, names: Sequence[str]) -> dict[str, Array]:
-        """Random directions, the same for the same names."""
-        rng = np.random.default_rng([len(names), *"/".join(names).encode()])
-        return {name: referee.dyadic_direction(rng, self.shape(name)) for name in names}
+        """Random directions, the same for the same names at the same point; what one of them does
+        not show, that of another point does."""
+        about = "/".join([self.sample.point, self.sample.size, *names])
+        rng = np.random.default_rng([len(names), *about.encode()])
+        return referee.dyadic_directions(rng, {name: self.shape(name) for name in names})
 
     def moved(
         self,

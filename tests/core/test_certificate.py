@@ -20,6 +20,7 @@ from harness.model import Row, Status
 from harness.plan import Request, cells
 from harness.truth import certificate, directional
 from harness.truth.certificate import certify
+from harness.truth.lifted import Lifted
 from harness.truth.sides import along_axes
 
 MakeCase = Callable[..., Case]
@@ -400,3 +401,39 @@ def test_who_asks_for_the_format_is_judged_by_what_it_is(
     rows = [row for cell in cells([made], request) for row in engine.rows(cell)]
     assert {row.reference for row in rows if row.status == Status.PASS} == {"certified"}
     assert [row for row in rows if not row.good] == []
+
+
+SWAPPED = """
+def forward(xp, NAME):
+    f = NAME[0]**2 + 3*NAME[1]
+    return f
+
+
+def backward(xp, df, NAME):
+    return {"NAME": xp.stack([3*df + 0*NAME[0], 2*NAME[0]*df])}
+"""
+
+
+@pytest.mark.parametrize("name", ["wr", "x", "y", "W", "b", "theta"])
+def test_an_exchange_of_two_elements_is_always_seen(name: str) -> None:
+    found = certified(SWAPPED.replace("NAME", name), **{name: np.array([2.5, 1.0])})
+    assert (found.state, found.wrong) == ("wrong", (name,))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 5), (2000, 2096)])
+def test_no_two_elements_share_a_direction(sizes: tuple[int, int]) -> None:
+    program = program_from(CHAIN)
+    shapes = {name: (size,) for name, size in zip("xy", sizes, strict=True)}
+    for point in (f"draw{index}" for index in range(20)):
+        sample = sample_for(program, {name: np.ones(4096) for name in "xy"})
+        lifted = Lifted(program, replace(sample, point=point, intermediates=shapes))
+        found = np.concatenate(list(lifted.directions(["x", "y"]).values()))
+        assert len(np.unique(found)) == sum(sizes)
+
+
+def test_every_point_has_its_own_directions() -> None:
+    program, found = program_from(CHAIN), []
+    for point in (f"draw{index}" for index in range(20)):
+        sample = replace(sample_for(program, dict(POINT)), point=point)
+        found.append(Lifted(program, sample).directions(["x"])["x"].tobytes())
+    assert len(set(found)) == len(found)
