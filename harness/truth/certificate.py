@@ -131,7 +131,9 @@ def certified_values(
     empty where balls cannot follow `forward`."""
     try:
         lifted = Lifted(program, sample)
-        found = referee.with_precision_doubling(lambda: lifted.values(wanted), BITS, MOST_BITS)
+        found = referee.with_precision_doubling(
+            lambda: lifted.values(wanted, lifted.at_rest()), BITS, MOST_BITS
+        )
     except (Undecided, Unsupported):
         return {}
     return {name: (referee.midpoints(each), referee.radii(each)) for name, each in found.items()}
@@ -145,7 +147,8 @@ def _at_order(lifted: Lifted, bits: int, wanted: Sequence[str], order: int) -> C
     names = lifted.names()
     directions = lifted.directions(names)
     ahead = lifted.moved(directions, 1, order)
-    truth, claims = lifted.slope(ahead.trace), lifted.claims(ahead.trace)
+    here = lifted.at_rest(ahead)
+    truth, claims = lifted.slope(ahead.trace), lifted.claims(here)
     behind = lifted.behind(directions, ahead, order)
     state, digits = _compared(claims, directions, truth)
     reason, undefined = "", set[str]()
@@ -154,7 +157,7 @@ def _at_order(lifted: Lifted, bits: int, wanted: Sequence[str], order: int) -> C
     elif not (truth.is_finite() and behind.is_finite() and behind.overlaps(truth)):
         state, digits = "kink", 0.0
     elif state == "undecided":
-        undefined = lifted.undefined(ahead.trace)
+        undefined = lifted.undefined(here)
         state = "wrong" if undefined else state
         reason = "`backward` is not finite where the derivative is" if undefined else TOO_WIDE
     wrong: list[str] = []
@@ -171,7 +174,7 @@ def _at_order(lifted: Lifted, bits: int, wanted: Sequence[str], order: int) -> C
                 wrong.append(name)
                 state = "wrong"
             digits = min(digits, agreed)
-    values = lifted.values(wanted, ahead)
+    values = lifted.values(wanted, here)
     return Certificate(
         state,
         digits,

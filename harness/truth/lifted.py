@@ -171,15 +171,20 @@ class Lifted:
             raise Undecided("an unbounded ball; raise the precision")
         return found, limit
 
-    def values(self, wanted: Sequence[str], ahead: Moved | None = None) -> dict[str, BallArray]:
-        """Outputs and wanted intermediates. Those of `ahead` will do unless it took a limit."""
-        trace = self.moved({}).trace if ahead is None or ahead.limit else ahead.trace
+    def at_rest(self, ahead: Moved | None = None) -> Trace:
+        """`forward` at the point itself. What is `ahead` will do, unless it took a limit: the sign
+        of t is 1, that of 0 is 0."""
+        return self.moved({}).trace if ahead is None or ahead.limit else ahead.trace
+
+    def values(self, wanted: Sequence[str], trace: Trace) -> dict[str, BallArray]:
+        """Outputs and wanted intermediates of a trace `at_rest`."""
         outputs = zip(self.program.forward_code.returns, trace.outputs, strict=True)
         every = [*outputs, *((name, trace.saved[name]) for name in wanted)]
         return {name: referee.value(as_balls(each)) for name, each in every}
 
     def claims(self, trace: Trace) -> dict[str, BallArray]:
-        """What `backward` says at t = 0, by `names`. Raises Unsupported where it says less."""
+        """What `backward` says of a trace `at_rest`, by `names`. Raises Unsupported where it says
+        less."""
         saved = {
             name: referee.value(value) if isinstance(value, BallArray) else value
             for name, value in trace.saved.items()

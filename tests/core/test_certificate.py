@@ -130,7 +130,10 @@ def test_what_is_right_in_a_wrong_backward_is_still_the_reference(case: MakeCase
 
 
 def manual_rows(case: Case) -> dict[str, Row]:
-    request = Request(backends=("manual",), modes=("value", "vjp"), draws=1)
+    """Of the one declared point, or of one draw."""
+    request = Request(
+        backends=("manual",), modes=("value", "vjp"), draws=0 if case.declared.points else 1
+    )
     (planned,) = cells([case], request)
     return {row.quantity: row for row in Engine([case], request).rows(planned)}
 
@@ -437,3 +440,82 @@ def test_every_point_has_its_own_directions() -> None:
         sample = replace(sample_for(program, dict(POINT)), point=point)
         found.append(Lifted(program, sample).directions(["x"])["x"].tobytes())
     assert len(set(found)) == len(found)
+
+
+SLIPS = {
+    "softmax": (
+        "    e = xp.exp(x - xp.max(x))\n    p = e / xp.sum(e)\n"
+        "    y = xp.asarray([0.0, 0.0, 1.0])\n    f = -xp.sum(y * xp.log(p))\n",
+        "(p - y)",
+        "xp.where(p > 1e-16, p - y, -3 * (p - y))",
+        [0.0, -40.0, 1.0],
+    ),
+    "zero": (
+        "    p = xp.exp(x)\n    f = xp.sum(p)\n",
+        "p",
+        "xp.where(x < -30, 0 * p, p)",
+        [-40.0, 0.0],
+    ),
+    "factor": (
+        "    p = xp.exp(x)\n    f = xp.sum(p)\n",
+        "p",
+        "xp.where(x < -30, -7 * p, p)",
+        [-40.0, 0.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize("slip", [False, True])
+def test_an_element_far_smaller_than_the_others_is_judged_by_itself(
+    case: MakeCase, name: str, slip: bool
+) -> None:
+    forward, right, wrong, x = SLIPS[name]
+    extra = ", p, y" if name == "softmax" else ", p"
+    text = f"def forward(xp, x):\n{forward}    return f\n\n\n"
+    text += f"def backward(xp, df, x{extra}):\n    dx = df * {wrong if slip else right}\n"
+    text += '    return {"x": dx}\n'
+    made = case(
+        text, f"inputs: {{x: {{shape: [{len(x)}]}}}}\npoints: {{here: {{inputs: {{x: {x}}}}}}}\n"
+    )
+    statuses = {row.quantity: row.status for row in manual_rows(made).values()}
+    assert (statuses["d/dx"] == Status.FAIL) == slip
+
+
+TIES = {
+    "maximum": "xp.maximum(x, xp.expm1(x))",
+    "minimum": "xp.minimum(x, xp.expm1(x))",
+    "max": "xp.max(xp.stack([x, xp.expm1(x)]))",
+    "sort": "xp.sort(xp.stack([x, xp.expm1(x)]))[1]",
+    "lowest": "xp.sort(xp.stack([x, xp.expm1(x)]))[0]",
+    "clip": "xp.clip(x, xp.expm1(x), 9.0)",
+    "abs": "xp.abs(xp.expm1(x) - x) + x",
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_a_tie_to_the_known_order_is_no_equality(name: str) -> None:
+    """expm1(x) > x but at zero, where no first derivative tells."""
+    text = (
+        f"def forward(xp, x):\n    m = {TIES[name]}\n    f = xp.where(m == x, 3 * x, 5 * x)\n"
+        '    return f\n\n\ndef backward(xp, df, x):\n    return {"x": FACTOR * df}\n'
+    )
+    slope = 3 if name in ("minimum", "lowest") else 5
+    for factor in (3, 5):
+        found = certified(text.replace("FACTOR", str(factor)), x=np.array(0.0))
+        assert found.state == ("verified" if factor == slope else "wrong")
+
+
+def test_a_backward_is_given_the_values_at_the_point_and_not_beside_it() -> None:
+    text = """
+    def forward(xp, x):
+        s = xp.sign(x)
+        f = s * s * x
+        return f
+
+
+    def backward(xp, df, s):
+        return {"x": df * s * s}
+    """
+    assert certified(text, x=np.array(0.0)).state == "wrong"  # its gradient is 0, not 1
+    assert certified(text, x=np.array(2.0)).state == "verified"
