@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from harness.errors import Unsupported
 from harness.referee import analytic, angle, compare, powers, rounding, special, taylor, truth
 from harness.referee.analytic import number
 from harness.referee.array import BallArray, balls, binary, dtype_of, real, signs
@@ -88,8 +89,10 @@ def _logaddexp(x: Taylor, y: Taylor) -> Taylor:
 def _copysign(x: Taylor, y: Taylor) -> Taylor:
     x, y = taylor.broadcast(x, y)
     size = compare.absolute(x)
-    negative = compare.decided(compare.sign(y), "copysign", ties=True).negative
-    return taylor.select(negative, taylor.negative(size), size)
+    found = compare.decided(compare.sign(y), "copysign", ties=True)
+    if found.zero.any():
+        raise Unsupported("referee: `copysign` by a zero, whose sign balls do not have")
+    return taylor.select(found.negative, taylor.negative(size), size)
 
 
 PAIRS = {

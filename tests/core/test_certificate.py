@@ -519,3 +519,49 @@ def test_a_backward_is_given_the_values_at_the_point_and_not_beside_it() -> None
     """
     assert certified(text, x=np.array(0.0)).state == "wrong"  # its gradient is 0, not 1
     assert certified(text, x=np.array(2.0)).state == "verified"
+
+
+LIMITS = {
+    # of x < 0 and of x > 0, where the slope is -pi and pi
+    "atan2": ("x * xp.atan2(xp.sin(x) - x, -xp.ones_like(x))", "kink"),
+    "atan2_above": ("x * xp.atan2(xp.sin(x) ** 2, -xp.ones_like(x))", "verified"),
+    "atan2_still": ("x * xp.atan2(0 * x, -xp.ones_like(x))", "verified"),
+    # complex on one side
+    "sqrt": ("xp.sqrt(xp.sin(x) - x)", "undecided"),
+    "power": ("(xp.sin(x) - x) ** 1.5", "undecided"),
+    "norm": ("xp.sqrt((xp.sin(x) - x) ** 2)", "verified"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_whose_sign_a_higher_order_tells_is_not_guessed(name: str) -> None:
+    formula, state = LIMITS[name]
+    slope = "xp.pi" if name.startswith("atan2") else "0"
+    text = (
+        f"def forward(xp, x):\n    f = {formula}\n    return f\n\n\n"
+        f'def backward(xp, df, x):\n    return {{"x": {slope} * df}}\n'
+    )
+    found = certified(text, x=np.array(0.0))
+    assert found.state == state, found
+
+
+@pytest.mark.parametrize(
+    "rule", ["1 - xp.log(x**2) ** -2", "1 - 1 / xp.log(x**2) ** 2", "1 + xp.exp(-1 / x**2)"]
+)
+def test_what_floats_bring_back_from_infinity_is_not_proved_wrong(rule: str) -> None:
+    text = (
+        "def forward(xp, x):\n    f = 1 * x\n    return f\n\n\n"
+        f'def backward(xp, df, x):\n    return {{"x": df * ({rule})}}\n'
+    )
+    assert certified(text, x=np.array(0.0)).state == "undecided"
+
+
+@pytest.mark.parametrize("zero", ["-0.0", "0.0", "0 * x"])
+def test_the_sign_of_a_zero_is_not_guessed(zero: str) -> None:
+    text = (
+        f"def forward(xp, x):\n    f = x * xp.copysign(xp.ones_like(x), {zero})\n    return f\n\n\n"
+        'def backward(xp, df, x):\n    return {"x": df}\n'
+    )
+    found = certified(text, x=np.array(2.0))
+    assert (found.state, "copysign" in found.reason) == ("undecided", True)
+    assert certified(text.replace(zero, "x"), x=np.array(2.0)).state == "verified"
