@@ -18,7 +18,7 @@ from flint import arb
 from harness.dtypes import FORMATS
 from harness.errors import Unsupported
 from harness.referee import compare, matrices, powers, rounding, taylor, truth
-from harness.referee.elements import Integers, balls_of
+from harness.referee.elements import Integers, balls_of, floats_of
 from harness.referee.hidden import Hidden
 from harness.referee.taylor import Taylor, constant
 from harness.referee.truth import Truth
@@ -105,10 +105,10 @@ class BallArray(Hidden):
         return binary(taylor.multiply, other, self)
 
     def __truediv__(self, other: Any) -> BallArray:
-        return real(binary(taylor.divide, self, other))
+        return real_binary(taylor.divide, self, other)
 
     def __rtruediv__(self, other: Any) -> BallArray:
-        return real(binary(taylor.divide, other, self))
+        return real_binary(taylor.divide, other, self)
 
     def __floordiv__(self, other: Any) -> BallArray:
         return binary(rounding.floor_divide, self, other)
@@ -125,7 +125,7 @@ class BallArray(Hidden):
     def __pow__(self, other: Any) -> BallArray:
         if type(other) is int:  # no array of exponents for the commonest power
             found = BallArray(powers.integer_power(self._series, other), self._dtype)
-            return real(found) if other < 0 else found
+            return real(found) if other < 0 else held(found)
         return binary(powers.power, self, other)
 
     def __rpow__(self, other: Any) -> BallArray:
@@ -138,13 +138,13 @@ class BallArray(Hidden):
         return binary(matrices.matmul, other, self)
 
     def __neg__(self) -> BallArray:
-        return BallArray(taylor.negative(self._series), self._dtype)
+        return held(BallArray(taylor.negative(self._series), self._dtype))
 
     def __pos__(self) -> BallArray:
         return self
 
     def __abs__(self) -> BallArray:
-        return BallArray(compare.absolute(self._series), self._dtype)
+        return held(BallArray(compare.absolute(self._series), self._dtype))
 
     def __lt__(self, other: Any) -> Truth:
         return truth.less(signs(self, other))
@@ -242,12 +242,38 @@ def dtype_of(x: Any, y: Any) -> Dtype:
 
 
 def binary(function: Callable[[Taylor, Taylor], Taylor], x: Any, y: Any) -> BallArray:
-    """`function` of two operands, one of them perhaps a number or a numpy array."""
+    """`function` of two operands, one of them perhaps a number or a numpy array.
+
+    Raises Unsupported for integers that leave the range of their width.
+    """
     try:
         a, b = balls(x), balls(y)
     except TypeError:
         return NotImplemented  # type: ignore[no-any-return]
-    return BallArray(function(a.series, b.series), dtype_of(x, y))
+    return held(BallArray(function(a.series, b.series), dtype_of(x, y)))
+
+
+def real_binary(function: Callable[[Taylor, Taylor], Taylor], x: Any, y: Any) -> BallArray:
+    """The same for a function whose results are real, whatever its operands."""
+    try:
+        a, b = balls(x), balls(y)
+    except TypeError:
+        return NotImplemented  # type: ignore[no-any-return]
+    return real(BallArray(function(a.series, b.series), dtype_of(x, y)))
+
+
+def held(x: BallArray) -> BallArray:
+    """x itself, if the integers that it stands for are wide enough for it; others would wrap round.
+
+    Raises Unsupported.
+    """
+    if x.dtype.kind in "iu":
+        limits, parts = np.iinfo(x.dtype), x.series.parts[0]
+        floats = floats_of(parts)
+        near = parts[(floats <= limits.min) | (floats >= limits.max)]
+        if any(each < int(limits.min) or each > int(limits.max) for each in near):
+            raise Unsupported(f"referee: a result outside the range of `{x.dtype}`")
+    return x
 
 
 def real(x: BallArray) -> BallArray:

@@ -12,7 +12,7 @@ from flint import arb
 from harness.errors import Unsupported
 from harness.referee import rounding, taylor, truth
 from harness.referee.analytic import number
-from harness.referee.array import INTEGER, REAL, BallArray, Dtype, balls, promoted, real
+from harness.referee.array import INTEGER, REAL, BallArray, Dtype, balls, held, promoted, real
 from harness.referee.elements import ONE, ZERO
 from harness.referee.elements import full as filled_with
 from harness.referee.reductions import axes_of, integers
@@ -176,8 +176,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     if isinstance(array, Truth):
         array = balls(array)
     if label.kind in "iu" and array.dtype.kind not in "iu":
-        return BallArray(rounding.trunc(array.series), label)
-    return BallArray(array.series, label)
+        return held(BallArray(rounding.trunc(array.series), label))
+    return held(BallArray(array.series, label))
 
 
 def broadcast_to(x: Any, /, shape: Shape) -> Any:

@@ -46,6 +46,8 @@ def _misplaced(zero: Any, guess: Integers) -> bool:
 
 def _rows(x: BallArray, axis: int, descending: bool, ties: bool, name: str) -> Integers:
     (place,) = axes_of(axis, x.ndim)
+    if not x.size:
+        return np.zeros(x.shape, np.int64)
     rows = lined_up(x.series, (place,))
     flat = rows.mapped(lambda each: each.reshape(-1, rows.shape[-1]))
     found = [_order(flat.at(index), descending, ties, name) for index in range(flat.shape[0])]
