@@ -90,7 +90,7 @@ class DirectionalEvidence:
             try:
                 found = directional.rounding(
                     self.program,
-                    self.sample,
+                    self._evidence.narrow,
                     mode,
                     FORMATS[dtype].bits,
                     written=self._evidence.certificate.state == "verified",
@@ -108,7 +108,7 @@ class DirectionalEvidence:
         if mode not in self._found:
             try:
                 prove = directional.jvp if mode == "jvp" else directional.hvp
-                self._found[mode] = prove(self.program, self.sample)
+                self._found[mode] = prove(self.program, self._evidence.narrow)
             except Exception as error:  # the case's own code may raise anything
                 self._found[mode] = Directional(reason=f"{type(error).__name__}: {error}")
         return self._found[mode]
@@ -132,7 +132,7 @@ class DirectionalEvidence:
 
     @cached_property
     def _gradients_along(self) -> dict[str, Sides] | None:
-        return directional.gradients_along(self.program, self.sample)
+        return directional.gradients_along(self.program, self._evidence.narrow)
 
     def _cancelled(self, name: str, dtype: str) -> Array | float:
         """What is left of a slope that is zero where a method finds it as a difference: autograd

@@ -52,7 +52,8 @@ class Evidence:
     ) -> None:
         self.program = program
         self.sample = trees.cast(sample, "float64")
-        self._narrow = sample
+        #: In its own dtype, which balls hold exactly, and of which `xp.finfo(x.dtype)` speaks.
+        self.narrow = sample
         self._deviations: dict[int, Deviation | None] = {}
         self._spread = spread or {}
         self._wanted = tuple(wanted)
@@ -90,7 +91,7 @@ class Evidence:
     def certificate(self) -> Certificate:
         """What ball arithmetic proves about the backward."""
         try:
-            return certify(self.program, self.sample, self._values)
+            return certify(self.program, self.narrow, self._values)
         except Exception as error:  # the case's own code may raise anything
             return Certificate("undecided", reason=f"{type(error).__name__}: {error}")
 
@@ -107,7 +108,7 @@ class Evidence:
     def _certified_values(self) -> dict[str, tuple[Array, Array]]:
         """Values by `forward` alone, where the backward has no certificate."""
         try:
-            return certified_values(self.program, self.sample, self._values)
+            return certified_values(self.program, self.narrow, self._values)
         except Exception:  # what the case raises is said where the methods run it
             return {}
 
@@ -156,11 +157,11 @@ class Evidence:
         slopes along a few directions, which no error in the others escapes."""
         size = math.prod(trees.shape_of(self.sample, name))
         if size <= AXES:
-            sides = along_axes(self.program, self.sample, name)
+            sides = along_axes(self.program, self.narrow, name)
             return None if sides is None else self.beside(sides)
         rng = np.random.default_rng([size, *name.encode()])
         chosen = np.sort(rng.choice(size, SAMPLED, replace=False))
-        some = sampled_axes(self.program, self.sample, name, chosen.tolist())
+        some = sampled_axes(self.program, self.narrow, name, chosen.tolist())
         if some is None:
             return None
         few = self.beside(some)
@@ -177,7 +178,7 @@ class Evidence:
             uncertainty=spread(few.uncertainty),
             sides=few.sides and (spread(few.sides[0]), spread(few.sides[1])),
             sampled=chosen,
-            slopes=random_slopes(self.program, self.sample, name, DIRECTIONS),
+            slopes=random_slopes(self.program, self.narrow, name, DIRECTIONS),
         )
 
     def beside(self, sides: Sides) -> Truth:
@@ -196,10 +197,10 @@ class Evidence:
         backward, through which it is measured, is not known to be right."""
         if runs not in self._deviations:
             found = None
-            if self.certificate.state == "verified":
+            if self.certificate.state in ("verified", "close"):
                 with contextlib.suppress(Unsupported):
                     found = deviation(
-                        self.program, self._narrow, intermediates=self._values, runs=runs
+                        self.program, self.narrow, intermediates=self._values, runs=runs
                     )
             self._deviations[runs] = found
         return self._deviations[runs]

@@ -11,6 +11,7 @@ from harness.referee.space import namespace, xp
 from harness.referee.surface import (
     coefficient,
     dyadic_direction,
+    dyadic_directions,
     lift,
     lift_along,
     lift_direction,
@@ -37,6 +38,7 @@ __all__ = [
     "Undecided",
     "coefficient",
     "dyadic_direction",
+    "dyadic_directions",
     "lift",
     "lift_along",
     "lift_direction",

@@ -10,20 +10,18 @@ from __future__ import annotations
 import numpy as np
 from flint import arb
 
-from harness.referee import taylor
+from harness.referee import record, taylor
 from harness.referee.analytic import atan, number, settled
-from harness.referee.compare import signs
+from harness.referee.compare import decided, sign
 from harness.referee.elements import (
-    ONE,
     ZERO,
     Booleans,
     Objects,
     elementwise,
-    full,
     less_mask,
     zero_mask,
 )
-from harness.referee.taylor import Taylor, constant
+from harness.referee.taylor import INFINITE, Taylor, constant, part
 from harness.referee.undecided import OrderExhausted
 
 _values = elementwise(arb.atan2, 2)
@@ -55,18 +53,25 @@ def _left_origin(y: Taylor, x: Taylor, still: Booleans) -> tuple[Taylor, Taylor]
         order = min(y.order, x.order)
         if order == 0:
             raise OrderExhausted("`atan2` at the origin: the direction is of a higher order in t")
-        zero, one = full(ZERO, ()), full(ONE, ())
-        t = Taylor((zero, one, *[zero] * (order - 1)), order, np.asarray(1))
-        shift = taylor.select(vanish, t, _ONE)
-        y, x = taylor.divide(y, shift), taylor.divide(x, shift)
+        record.take_limit()
+        y, x = (_over_t(each, vanish, order) for each in (y, x))
+
+
+def _over_t(x: Taylor, vanish: Booleans, order: int) -> Taylor:
+    """x / t where it vanishes, else x; a polynomial stays one, of one degree less."""
+    parts = [np.where(vanish, part(x, k + 1), part(x, k)) for k in range(order)]
+    degree = x.degrees()
+    lowered = vanish & (degree > 0) & (degree < INFINITE)
+    return Taylor(tuple(parts), order - 1, np.where(lowered, degree - 1, degree))
 
 
 def _limits(y: Taylor, x: Taylor) -> Objects:
     """The angle for t -> 0+: minus pi where y rises to zero from below, x being negative."""
     values = _values(y.parts[0], x.parts[0])
-    cut = zero_mask(y.parts[0]) & less_mask(x.parts[0], ZERO)
+    cut = np.asarray(zero_mask(y.parts[0]) & less_mask(x.parts[0], ZERO))
     if cut.any():
-        below = cut & signs(y, constant(ZERO)).negative
+        below = cut.copy()
+        below[cut] = decided(sign(y.at(cut)), "atan2", ties=True).negative
         values = values.copy()
         values[below] = np.negative(values[below])
     return values

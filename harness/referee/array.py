@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from harness.dtypes import FORMATS
 from harness.errors import Unsupported
 from harness.referee import compare, matrices, powers, rounding, taylor, truth
-from harness.referee.elements import Integers, balls_of
+from harness.referee.elements import Integers, balls_of, floats_of
 from harness.referee.hidden import Hidden
 from harness.referee.taylor import Taylor, constant
 from harness.referee.truth import Truth
@@ -104,10 +105,10 @@ class BallArray(Hidden):
         return binary(taylor.multiply, other, self)
 
     def __truediv__(self, other: Any) -> BallArray:
-        return real(binary(taylor.divide, self, other))
+        return real_binary(taylor.divide, self, other)
 
     def __rtruediv__(self, other: Any) -> BallArray:
-        return real(binary(taylor.divide, other, self))
+        return real_binary(taylor.divide, other, self)
 
     def __floordiv__(self, other: Any) -> BallArray:
         return binary(rounding.floor_divide, self, other)
@@ -124,7 +125,7 @@ class BallArray(Hidden):
     def __pow__(self, other: Any) -> BallArray:
         if type(other) is int:  # no array of exponents for the commonest power
             found = BallArray(powers.integer_power(self._series, other), self._dtype)
-            return real(found) if other < 0 else found
+            return real(found) if other < 0 else held(found)
         return binary(powers.power, self, other)
 
     def __rpow__(self, other: Any) -> BallArray:
@@ -137,13 +138,13 @@ class BallArray(Hidden):
         return binary(matrices.matmul, other, self)
 
     def __neg__(self) -> BallArray:
-        return BallArray(taylor.negative(self._series), self._dtype)
+        return held(BallArray(taylor.negative(self._series), self._dtype))
 
     def __pos__(self) -> BallArray:
         return self
 
     def __abs__(self) -> BallArray:
-        return BallArray(compare.absolute(self._series), self._dtype)
+        return held(BallArray(compare.absolute(self._series), self._dtype))
 
     def __lt__(self, other: Any) -> Truth:
         return truth.less(signs(self, other))
@@ -162,6 +163,17 @@ class BallArray(Hidden):
 
     def __ne__(self, other: Any) -> Truth:  # type: ignore[override]
         return ~truth.equal(signs(self, other))
+
+
+def _on_bits(name: str) -> Callable[..., Any]:
+    def of(*_: Any) -> Any:
+        raise Unsupported(f"referee: `{name}` works on bits, not on real numbers")
+
+    return of
+
+
+for _name in "and or xor lshift rshift rand ror rxor rlshift rrshift invert".split():
+    setattr(BallArray, f"__{_name}__", _on_bits(_name))
 
 
 def balls(value: Any) -> BallArray:
@@ -196,7 +208,7 @@ def nested(value: Any) -> BallArray:
     if not members:
         return balls(np.zeros(0))
     series = taylor.joined([each.series for each in members], np.stack)
-    return BallArray(series, np.result_type(*[each.dtype for each in members]))
+    return BallArray(series, promoted(*[each.dtype for each in members]))
 
 
 def _label(dtype: Dtype) -> Dtype:
@@ -204,10 +216,14 @@ def _label(dtype: Dtype) -> Dtype:
 
 
 @cache
-def _promoted(x: Any, y: Any) -> Dtype:
-    return np.result_type(
-        *(0 if each is int else 0.0 if each is float else each for each in (x, y))
-    )
+def promoted(*labels: Any) -> Dtype:
+    """The dtype that labels, and Python's `int` and `float`, promote to. numpy knows it, but for
+    bfloat16: that with integers is bfloat16, and with float16 the float32 that holds both."""
+    names = {each.name for each in labels if isinstance(each, np.dtype)}
+    if "bfloat16" not in names:
+        return np.result_type(*[each() if isinstance(each, type) else each for each in labels])
+    wider = [np.dtype(name) for name in names if name in FORMATS and name != "bfloat16"]
+    return np.result_type(np.float32, *wider) if wider else np.dtype("bfloat16")
 
 
 def _kind(value: Any) -> Any:
@@ -222,16 +238,42 @@ def _kind(value: Any) -> Any:
 
 def dtype_of(x: Any, y: Any) -> Dtype:
     """The label of a result; Python numbers take the label of the array that they meet."""
-    return _promoted(_kind(x), _kind(y))
+    return promoted(_kind(x), _kind(y))
 
 
 def binary(function: Callable[[Taylor, Taylor], Taylor], x: Any, y: Any) -> BallArray:
-    """`function` of two operands, one of them perhaps a number or a numpy array."""
+    """`function` of two operands, one of them perhaps a number or a numpy array.
+
+    Raises Unsupported for integers that leave the range of their width.
+    """
     try:
         a, b = balls(x), balls(y)
     except TypeError:
         return NotImplemented  # type: ignore[no-any-return]
-    return BallArray(function(a.series, b.series), dtype_of(x, y))
+    return held(BallArray(function(a.series, b.series), dtype_of(x, y)))
+
+
+def real_binary(function: Callable[[Taylor, Taylor], Taylor], x: Any, y: Any) -> BallArray:
+    """The same for a function whose results are real, whatever its operands."""
+    try:
+        a, b = balls(x), balls(y)
+    except TypeError:
+        return NotImplemented  # type: ignore[no-any-return]
+    return real(BallArray(function(a.series, b.series), dtype_of(x, y)))
+
+
+def held(x: BallArray) -> BallArray:
+    """x itself, if the integers that it stands for are wide enough for it; others would wrap round.
+
+    Raises Unsupported.
+    """
+    if x.dtype.kind in "iu":
+        limits, parts = np.iinfo(x.dtype), x.series.parts[0]
+        floats = floats_of(parts)
+        near = parts[(floats <= limits.min) | (floats >= limits.max)]
+        if any(each < int(limits.min) or each > int(limits.max) for each in near):
+            raise Unsupported(f"referee: a result outside the range of `{x.dtype}`")
+    return x
 
 
 def real(x: BallArray) -> BallArray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.referee import record, taylor
 from harness.referee.elements import ZERO, Booleans, boxed, greater_mask, less_mask
-from harness.referee.taylor import Taylor, constant, part
+from harness.referee.taylor import INFINITE, Taylor, constant, part
 from harness.referee.undecided import OrderExhausted, Undecided
 
 
@@ -91,14 +91,25 @@ def decided(found: Signs, name: str, *, ties: bool = False) -> Signs:
     return found
 
 
+def chosen(first: Booleans, found: Signs, x: Taylor, y: Taylor) -> Taylor:
+    """x where `first`, else y, by the signs of x - y. Where the two are tied, either is right to
+    the known order, and neither is exact."""
+    result = taylor.select(first, x, y)
+    if not found.tied.any():
+        return result
+    return Taylor(result.parts, result.order, np.where(found.tied, INFINITE, result.degrees()))
+
+
 def maximum(x: Taylor, y: Taylor) -> Taylor:
     """The larger for t -> 0+. Raises Undecided."""
-    return taylor.select(~decided(signs(x, y), "maximum").negative, x, y)
+    found = decided(signs(x, y), "maximum")
+    return chosen(~found.negative, found, x, y)
 
 
 def minimum(x: Taylor, y: Taylor) -> Taylor:
     """The smaller for t -> 0+. Raises Undecided."""
-    return taylor.select(~decided(signs(x, y), "minimum").positive, x, y)
+    found = decided(signs(x, y), "minimum")
+    return chosen(~found.positive, found, x, y)
 
 
 def absolute(x: Taylor) -> Taylor:
@@ -108,5 +119,5 @@ def absolute(x: Taylor) -> Taylor:
     """
     if x.degree is None:
         return constant(boxed(np.abs(x.parts[0])))
-    negative = decided(sign(x), "abs").negative
-    return taylor.select(negative, taylor.negative(x), x)
+    found = decided(sign(x), "abs")
+    return chosen(found.negative, found, taylor.negative(x), x)

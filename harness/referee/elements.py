@@ -96,7 +96,8 @@ def elementwise(
 def _scrutinise(found: Objects, arrays: Any, undefined: Callable[..., bool] | None) -> None:
     operands = zip(*[each.ravel() for each in np.broadcast_arrays(*arrays)], strict=True)
     for result, balls in zip(found.ravel(), operands, strict=True):
-        if result.is_finite() or not all(ball.is_finite() for ball in balls):
+        # A NaN comes from elsewhere; from infinity, as from a wide ball, a float may come back.
+        if result.is_finite() or any(ball.is_nan() for ball in balls):
             continue
         if undefined is None or not undefined(*balls):
             record.doubt()

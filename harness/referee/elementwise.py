@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from harness.errors import Unsupported
 from harness.referee import analytic, angle, compare, powers, rounding, special, taylor, truth
 from harness.referee.analytic import number
-from harness.referee.array import BallArray, balls, binary, dtype_of, real, signs
+from harness.referee.array import BallArray, balls, binary, dtype_of, held, real, real_binary, signs
 from harness.referee.elements import Booleans
 from harness.referee.taylor import Taylor, add, multiply
 from harness.referee.truth import Truth
@@ -28,7 +29,7 @@ def _smooth(function: Callable[[Taylor], Taylor], name: str, summary: str) -> Ca
 def _stepped(function: Callable[[Taylor], Taylor], name: str, summary: str) -> Callable[..., Any]:
     def of(x: Any) -> BallArray:
         array = balls(x)
-        return BallArray(function(array.series), array.dtype)
+        return held(BallArray(function(array.series), array.dtype))
 
     of.__name__, of.__doc__ = name, summary
     return of
@@ -44,7 +45,7 @@ def _pair(function: Callable[[Taylor, Taylor], Taylor], name: str) -> Callable[.
 
 def _real_pair(function: Callable[[Taylor, Taylor], Taylor], name: str) -> Callable[..., Any]:
     def of(x1: Any, x2: Any) -> BallArray:
-        return real(binary(function, x1, x2))
+        return real_binary(function, x1, x2)
 
     of.__name__, of.__doc__ = name, f"`{name}` of two arrays, broadcasting."
     return of
@@ -88,8 +89,10 @@ def _logaddexp(x: Taylor, y: Taylor) -> Taylor:
 def _copysign(x: Taylor, y: Taylor) -> Taylor:
     x, y = taylor.broadcast(x, y)
     size = compare.absolute(x)
-    negative = compare.decided(compare.sign(y), "copysign", ties=True).negative
-    return taylor.select(negative, taylor.negative(size), size)
+    found = compare.decided(compare.sign(y), "copysign", ties=True)
+    if found.zero.any():
+        raise Unsupported("referee: `copysign` by a zero, whose sign balls do not have")
+    return taylor.select(found.negative, taylor.negative(size), size)
 
 
 PAIRS = {

@@ -51,8 +51,12 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> BallArray:
 
 
 def outer(x1: Any, x2: Any, /) -> BallArray:
-    """The products of all pairs from two vectors (m,) and (n,): (m, n)."""
-    return balls(x1)[:, None] * balls(x2)[None, :]
+    """The products of all pairs from two vectors (m,) and (n,): (m, n). Raises ValueError for
+    arrays of another number of axes."""
+    a, b = balls(x1), balls(x2)
+    if (a.ndim, b.ndim) != (1, 1):
+        raise ValueError(f"outer: shapes {a.shape} and {b.shape} are not those of two vectors")
+    return a[:, None] * b[None, :]
 
 
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> BallArray:
@@ -69,10 +73,10 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> BallArray:
     columns = tuple(i for i in range(b.ndim) if i not in right)
     shape = (*[a.shape[i] for i in rows], *[b.shape[i] for i in columns])
     inner = size_of(tuple(a.shape[i] for i in left))
-    first = a.mapped(lambda each: np.transpose(each, (*rows, *left)).reshape(-1, inner))
-    second = b.mapped(lambda each: np.transpose(each, (*right, *columns)).reshape(inner, -1))
     if not inner or not size_of(shape):
         return BallArray(constant(full(ZERO, shape)), dtype_of(a, b))
+    first = a.mapped(lambda each: np.transpose(each, (*rows, *left)).reshape(-1, inner))
+    second = b.mapped(lambda each: np.transpose(each, (*right, *columns)).reshape(inner, -1))
     return (first @ second).reshape(shape)
 
 
@@ -110,7 +114,10 @@ def inv(x: Any, /) -> BallArray:
 
 
 def pinv(x: Any, /, *, rtol: Any = None) -> BallArray:
-    """The pseudoinverse of matrices of full rank. Raises Undecided for others."""
+    """The pseudoinverse of matrices of full rank. Raises Undecided for others, and Unsupported with
+    `rtol`, which needs singular values."""
+    if rtol is not None:
+        raise Unsupported("referee: `xp.linalg.pinv` with `rtol`: no singular values")
     array = real(balls(x))
     turned = array.mT
     if array.shape[-2] >= array.shape[-1]:

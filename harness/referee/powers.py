@@ -28,6 +28,7 @@ from harness.referee.elements import (
     zero_mask,
 )
 from harness.referee.taylor import INFINITE, Taylor, constant, divide, multiply
+from harness.referee.undecided import OrderExhausted
 
 
 def _no_power(base: Any, exponent: Any) -> bool:
@@ -171,8 +172,8 @@ def _zero_power(coefficients: list[arb], degree: int, exponent: arb) -> list[arb
     if shift is None:
         if degree <= order:
             return [ZERO] * (order + 1)
-        # The rest is o(t**order), fractional powers included, so its power is o(t**(p order)).
-        return [ZERO] * min(order + 1, int((p * order).floor()) + 1)
+        # Nothing says that it rises; a falling one has no such power.
+        raise OrderExhausted("a power of a series of a higher order in t, of unknown sign")
     leading = coefficients[shift]
     start = p * shift
     if not (leading > 0):

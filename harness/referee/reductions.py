@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.referee import compare, powers, taylor, truth
 from harness.referee.analytic import number
-from harness.referee.array import INTEGER, BallArray, balls, real
+from harness.referee.array import INTEGER, BallArray, Dtype, balls, held, real
 from harness.referee.elements import (
     ONE,
     ZERO,
@@ -80,22 +80,39 @@ def sum_series(x: Taylor, axes: tuple[int, ...], keepdims: bool = False) -> Tayl
 def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> BallArray:
     """The sum along `axis`; 0 of no element."""
     array = balls(x)
-    label = array.dtype if dtype is None else np.dtype(dtype)
-    return BallArray(sum_series(array.series, axes_of(axis, array.ndim), keepdims), label)
+    series = sum_series(array.series, axes_of(axis, array.ndim), keepdims)
+    return held(BallArray(series, _accumulated(array.dtype, dtype)))
+
+
+def _accumulated(label: Dtype, dtype: Any) -> Dtype:
+    """The label of a sum or product: integers are added up in 64 bits unless `dtype` says so."""
+    if dtype is not None:
+        found: Dtype = np.dtype(dtype)
+        return found
+    wide: dict[str, Dtype] = {"i": INTEGER, "u": np.dtype(np.uint64)}
+    return wide.get(label.kind, label)
 
 
 def fold(x: Taylor, function: Callable[[Taylor, Taylor], Taylor]) -> Taylor:
     """`function` over the last axis, neighbours first; that axis is left with one element."""
     while x.shape[-1] > 1:
-        n = x.shape[-1]
-        left = x.at(np.s_[..., : n - n % 2 : 2])
-        right = x.at(np.s_[..., 1::2])
-        folded = function(left, right)
-        if n % 2:
-            last = x.at(np.s_[..., -1:])
-            folded = taylor.joined([folded, last], lambda each: np.concatenate(each, axis=-1))
-        x = folded
+        left, right, rest = (x.at(part) for part in _halves(x.shape[-1]))
+        x = _behind(function(left, right), rest)
     return x
+
+
+def _halves(n: int) -> tuple[Any, Any, Any]:
+    """Indices along the last axis: left neighbours, right ones, and the one that has none."""
+    even = n - n % 2
+    return np.s_[..., :even:2], np.s_[..., 1::2], np.s_[..., even:]
+
+
+def _behind(x: Taylor, rest: Taylor) -> Taylor:
+    return taylor.joined([x, rest], _concatenated) if rest.size else x
+
+
+def _concatenated(arrays: list[Any]) -> Any:
+    return np.concatenate(arrays, axis=-1)
 
 
 def _collapsed(
@@ -128,7 +145,7 @@ def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = Fa
         result = BallArray(constant(full(ONE, _kept(array.shape, axes, keepdims))), array.dtype)
     else:
         result = _collapsed(array, axis, keepdims, lambda each: fold(each, taylor.multiply))
-    return result if dtype is None else BallArray(result.series, np.dtype(dtype))
+    return held(BallArray(result.series, _accumulated(array.dtype, dtype)))
 
 
 def _extreme(x: Any, axis: Axis, keepdims: bool, name: str, sign: int) -> BallArray:
@@ -166,18 +183,13 @@ def _arg(x: Any, axis: int | None, keepdims: bool, sign: int, name: str) -> Ball
         return integers(certain.reshape(_kept(array.shape, axes, keepdims)))
     indices = np.broadcast_to(np.arange(series.shape[-1]), series.shape)
     while series.shape[-1] > 1:
-        n = series.shape[-1]
-        left = series.at(np.s_[..., : n - n % 2 : 2])
-        right = series.at(np.s_[..., 1::2])
+        parts = _halves(series.shape[-1])
+        left, right, rest = (series.at(part) for part in parts)
         found = compare.decided(compare.signs(left, right), name, ties=True)
         worse = found.negative if sign > 0 else found.positive
-        best = taylor.select(worse, right, left)
-        chosen = np.where(worse, indices[..., 1::2], indices[..., : n - n % 2 : 2])
-        if n % 2:
-            last = series.at(np.s_[..., -1:])
-            best = taylor.joined([best, last], lambda each: np.concatenate(each, axis=-1))
-            chosen = np.concatenate([chosen, indices[..., -1:]], axis=-1)
-        series, indices = best, chosen
+        series = _behind(taylor.select(worse, right, left), rest)
+        first, second, last = (indices[part] for part in parts)
+        indices = _concatenated([np.where(worse, second, first), last])
     return integers(indices.reshape(_kept(array.shape, axes, keepdims)))
 
 
@@ -265,6 +277,7 @@ def nonzero(x: Any, /) -> tuple[BallArray, ...]:
 def _running(
     x: Any,
     axis: int | None,
+    dtype: Any,
     include_initial: bool,
     name: str,
     step: Callable[[Taylor, Taylor], Taylor],
@@ -285,24 +298,25 @@ def _running(
         each = series.at(index)
         total = each if total is None else step(total, each)
         slices.append(total)
+    label = _accumulated(array.dtype, dtype)
     if not slices:
-        return array
+        return BallArray(array.series, label)
     joined = taylor.joined(slices, np.stack)
-    return BallArray(joined.mapped(lambda each: np.moveaxis(each, 0, place)), array.dtype)
+    return held(BallArray(joined.mapped(lambda each: np.moveaxis(each, 0, place)), label))
 
 
 def cumulative_sum(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> BallArray:
     """Running sums along `axis`, after a 0 if `include_initial`."""
-    return _running(x, axis, include_initial, "cumulative_sum", taylor.add, ZERO)
+    return _running(x, axis, dtype, include_initial, "cumulative_sum", taylor.add, ZERO)
 
 
 def cumulative_prod(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> BallArray:
     """Running products along `axis`, after a 1 if `include_initial`."""
-    return _running(x, axis, include_initial, "cumulative_prod", taylor.multiply, ONE)
+    return _running(x, axis, dtype, include_initial, "cumulative_prod", taylor.multiply, ONE)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -12,7 +12,7 @@ from flint import arb
 from harness.errors import Unsupported
 from harness.referee import rounding, taylor, truth
 from harness.referee.analytic import number
-from harness.referee.array import INTEGER, REAL, BallArray, Dtype, balls, real
+from harness.referee.array import INTEGER, REAL, BallArray, Dtype, balls, held, promoted, real
 from harness.referee.elements import ONE, ZERO
 from harness.referee.elements import full as filled_with
 from harness.referee.reductions import axes_of, integers
@@ -176,8 +176,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     if isinstance(array, Truth):
         array = balls(array)
     if label.kind in "iu" and array.dtype.kind not in "iu":
-        return BallArray(rounding.trunc(array.series), label)
-    return BallArray(array.series, label)
+        return held(BallArray(rounding.trunc(array.series), label))
+    return held(BallArray(array.series, label))
 
 
 def broadcast_to(x: Any, /, shape: Shape) -> Any:
@@ -250,7 +250,7 @@ def _together(arrays: Sequence[Any], function: Callable[[list[Any]], Any]) -> An
         return Truth(function([yes for yes, _ in pairs]), function([no for _, no in pairs]))
     balled = [balls(each) for each in members]
     series = taylor.joined([each.series for each in balled], function)
-    return BallArray(series, np.result_type(*[each.dtype for each in balled]))
+    return BallArray(series, promoted(*[each.dtype for each in balled]))
 
 
 def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:

@@ -17,7 +17,7 @@ from harness.referee import compare
 from harness.referee.array import BallArray, balls
 from harness.referee.elements import Integers, floats_of
 from harness.referee.reductions import axes_of, integers, lined_up
-from harness.referee.taylor import Taylor
+from harness.referee.taylor import INFINITE, Taylor
 
 
 def _order(x: Taylor, descending: bool, ties: bool, name: str) -> Integers:
@@ -46,6 +46,8 @@ def _misplaced(zero: Any, guess: Integers) -> bool:
 
 def _rows(x: BallArray, axis: int, descending: bool, ties: bool, name: str) -> Integers:
     (place,) = axes_of(axis, x.ndim)
+    if not x.size:
+        return np.zeros(x.shape, np.int64)
     rows = lined_up(x.series, (place,))
     flat = rows.mapped(lambda each: each.reshape(-1, rows.shape[-1]))
     found = [_order(flat.at(index), descending, ties, name) for index in range(flat.shape[0])]
@@ -64,7 +66,26 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
     """x sorted for t -> 0+. Raises Undecided."""
     array = balls(x)
     order = _rows(array, axis, descending, False, "sort")
-    return array.mapped(lambda each: np.take_along_axis(each, order, axis))
+    found = array.mapped(lambda each: np.take_along_axis(each, order, axis))
+    if found.order is None:
+        return found
+    return BallArray(_inexact_ties(found.series, axis), found.dtype)
+
+
+def _inexact_ties(x: Taylor, axis: int) -> Taylor:
+    """Neighbours that are tied are each right to the known order, and none of them exact."""
+    lower, upper = (
+        x.mapped(lambda each, part=part: np.moveaxis(each, axis, -1)[..., part])  # type: ignore[misc]
+        for part in (np.s_[:-1], np.s_[1:])
+    )
+    tied = compare.signs(lower, upper).tied
+    if not tied.any():
+        return x
+    degree = x.degrees().copy()
+    rows = np.moveaxis(degree, axis, -1)
+    for part in (np.s_[:-1], np.s_[1:]):
+        rows[..., part][tied] = INFINITE
+    return Taylor(x.parts, x.order, degree)
 
 
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> BallArray:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from harness import dtypes
 from harness.namespace import Namespace
 from harness.referee import elementwise, linalg, reductions, shapes, sorting
-from harness.referee.array import BallArray
+from harness.referee.array import BallArray, promoted
 from harness.referee.truth import Truth
 from harness.referee.undecided import with_precision
 
@@ -48,13 +49,15 @@ _LINALG_GAPS = {
 }
 
 
-def _dtype(x: Any) -> Any:
-    return x.dtype if isinstance(x, BallArray | Truth) else x
+def _dtype(x: Any) -> np.dtype[Any]:
+    return x.dtype if isinstance(x, BallArray | Truth | np.ndarray | np.generic) else np.dtype(x)
 
 
 def result_type(*arguments: Any) -> np.dtype[Any]:
     """The numpy dtype that the labels of the arguments promote to."""
-    return np.result_type(*[_dtype(each) for each in arguments])
+    plain = (bool, int, float)
+    labels: list[Any] = [type(x) if type(x) in plain else _dtype(x) for x in arguments]
+    return promoted(*labels)
 
 
 def can_cast(x: Any, to: Any, /) -> bool:
@@ -64,7 +67,7 @@ def can_cast(x: Any, to: Any, /) -> bool:
 
 def finfo(x: Any, /) -> Any:
     """The float format that an array stands for; the balls have no such limits."""
-    return np.finfo(_dtype(x))
+    return dtypes.finfo(_dtype(x))
 
 
 def iinfo(x: Any, /) -> Any:
@@ -74,7 +77,7 @@ def iinfo(x: Any, /) -> Any:
 
 def isdtype(dtype: Any, kind: Any) -> bool:
     """Whether a label is of a kind, as the standard names kinds."""
-    return bool(np.isdtype(np.dtype(dtype), kind))
+    return dtypes.isdtype(np.dtype(dtype), kind)
 
 
 def namespace() -> Namespace:
@@ -83,7 +86,7 @@ def namespace() -> Namespace:
         name: with_precision(value, _CONSTANT_BITS)
         for name, value in (("pi", arb.pi), ("e", arb.const_e))
     }
-    dtypes = "bool float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+    names = "bool float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
     overrides: dict[str, Any] = {
         **elementwise.FUNCTIONS,
         **reductions.FUNCTIONS,
@@ -91,7 +94,7 @@ def namespace() -> Namespace:
         **sorting.FUNCTIONS,
         **{name: linalg.FUNCTIONS[name] for name in ("matmul", "vecdot", "tensordot")},
         **{name: shapes.constant_of(value) for name, value in constants.items()},
-        **{name: np.dtype(name) for name in dtypes.split()},
+        **{name: np.dtype(name) for name in names.split()},
         "inf": float("inf"),
         "nan": float("nan"),
         "newaxis": None,

@@ -9,7 +9,8 @@ transcendental functions go through FLINT's own series (`analytic`).
 `order` K says that coefficients 0..K are known, the rest being O(t^(K+1)). A constant is known to
 every order. `degree` bounds the degree of each element where that element is a polynomial (what
 `x + t v` and sums and products of it are), and is INFINITE otherwise: an element with degree <= K
-is known *exactly*, which is what lets two of them be found equal.
+is known *exactly*, which is what lets two of them be found equal. What was chosen among series that
+agree as far as they are known is not (`compare.chosen`), whatever the degree of the chosen one.
 """
 
 from __future__ import annotations

@@ -2,15 +2,18 @@
 
 Kleene's logic: `True | unknown` is True, so an unknown element hurts only where it matters. It
 raises when a decision is drawn from it: in `where`, an index, `if`, or arithmetic on the mask.
+Two masks are compared by the same logic.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from harness.errors import Unsupported
 from harness.referee.compare import Signs
 from harness.referee.elements import Booleans
 from harness.referee.hidden import Hidden
@@ -101,40 +104,65 @@ class Truth(Hidden):
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
-    # Arithmetic on a mask is no part of the standard, but all frameworks know `(x > 0) * y`.
+    def __eq__(self, other: Any) -> Truth:  # type: ignore[override]
+        found: Truth = ~(self ^ other) if _is_truth(other) else _numbers(self) == other
+        return found
 
-    def _numbers(self) -> Any:
-        from harness.referee.array import balls  # an array's comparisons are made of this module
+    def __ne__(self, other: Any) -> Truth:  # type: ignore[override]
+        different: Truth = ~(self == other)
+        return different
 
-        return balls(self)
+    __hash__ = None
 
-    def __add__(self, other: Any) -> Any:
-        return self._numbers() + other
+    def __abs__(self) -> Truth:
+        return self
 
-    def __radd__(self, other: Any) -> Any:
-        return other + self._numbers()
 
-    def __sub__(self, other: Any) -> Any:
-        return self._numbers() - other
+# Arithmetic on a mask is no part of the standard, but all frameworks know `(x > 0) * y`.
 
-    def __rsub__(self, other: Any) -> Any:
-        return other - self._numbers()
+#: Of two masks, numpy makes `+` an `or`, and some frameworks nothing at all.
+_OF_NUMBERS = "add sub truediv floordiv mod pow matmul"
 
-    def __mul__(self, other: Any) -> Any:
-        return self._numbers() * other
 
-    def __rmul__(self, other: Any) -> Any:
-        return other * self._numbers()
+def _numbers(mask: Truth) -> Any:
+    from harness.referee.array import balls  # an array's comparisons are made of this module
+
+    return balls(mask)
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    operation = getattr(operator, name)
+
+    def of(self: Truth, *other: Any) -> Any:
+        if name in _OF_NUMBERS.split() and _is_truth(other[0]):
+            raise Unsupported(f"referee: `{name}` of two masks; make them numbers by `xp.astype`")
+        return operation(_numbers(self), *other)
+
+    return of
+
+
+def _reflected(name: str) -> Callable[..., Any]:
+    operation = getattr(operator, name)
+    return lambda self, other: operation(other, _numbers(self))
+
+
+for _name in f"{_OF_NUMBERS} mul lt le gt ge neg pos".split():
+    setattr(Truth, f"__{_name}__", _operator(_name))
+for _name in f"{_OF_NUMBERS} mul".split():
+    setattr(Truth, f"__r{_name}__", _reflected(_name))
 
 
 def truth(value: Any) -> Truth:
     """`value` as truth values: a Truth, a boolean or a numpy mask. Raises TypeError otherwise."""
-    if isinstance(value, Truth):
-        return value
-    mask = np.asarray(value) if isinstance(value, bool | np.bool_ | np.ndarray) else None
-    if mask is None or mask.dtype != bool:
+    if not _is_truth(value):
         raise TypeError(f"expected booleans, got `{type(value).__name__}`")
-    return Truth.known(mask)
+    return value if isinstance(value, Truth) else Truth.known(value)
+
+
+def _is_truth(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype == bool)
+    return isinstance(value, Truth | bool | np.bool_)
 
 
 def _answer(yes: Booleans, no: Booleans, tied: Booleans) -> Truth:

@@ -22,6 +22,7 @@ import numpy as np
 from flint import arb
 
 from harness import referee, trees
+from harness.dtypes import is_floating
 from harness.errors import HarnessError, Unsupported
 from harness.model import Array, Sample, TaskMode
 from harness.referee import BallArray, OrderExhausted, Undecided
@@ -54,7 +55,7 @@ class _Kink(HarnessError):
 
 
 def jvp(program: Program, sample: Sample) -> Directional:
-    """The JVP of each floating output of a float64 `sample`, one-sided at a kink.
+    """The JVP of each floating output of a `sample`, one-sided at a kink.
 
     Exceptions of the case's own code pass through.
     """
@@ -62,7 +63,7 @@ def jvp(program: Program, sample: Sample) -> Directional:
 
 
 def hvp(program: Program, sample: Sample) -> Directional:
-    """The Hessian of <cotangents, outputs> times the tangents, by differentiable leaf of a float64
+    """The Hessian of <cotangents, outputs> times the tangents, by differentiable leaf of a
     `sample`.
 
     Exceptions of the case's own code pass through.
@@ -149,8 +150,7 @@ class _Lines:
         """H v by leaf. Raises as `jvp` does; _Kink, and Unsupported beyond AXES elements, where
         `backward` does not claim what `forward` says."""
         leaves = self.lifted.leaves
-        rng = np.random.default_rng(len(leaves))
-        w = {path: referee.dyadic_direction(rng, leaf.shape) for path, leaf in leaves.items()}
+        w = self.lifted.directions(list(leaves))
         truth = self._crossed({path: referee.lift(each) for path, each in w.items()})
         try:
             claims = referee.with_order_raising(self._claims)
@@ -325,5 +325,5 @@ def _floating(trace: Trace) -> dict[int, BallArray]:
     return {
         place: as_balls(output)
         for place, output in enumerate(trace.outputs)
-        if np.dtype(getattr(output, "dtype", type(output))).kind == "f"
+        if is_floating(np.dtype(getattr(output, "dtype", type(output))))
     }

@@ -16,6 +16,7 @@ import numpy as np
 from flint import arb
 
 from harness import referee, trees
+from harness.dtypes import numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array, Sample
 from harness.referee import BallArray, Undecided
@@ -80,9 +81,11 @@ class Lifted:
         return [*found, *self.sample.differentiable]
 
     def directions(self, names: Sequence[str]) -> dict[str, Array]:
-        """Random directions, the same for the same names."""
-        rng = np.random.default_rng([len(names), *"/".join(names).encode()])
-        return {name: referee.dyadic_direction(rng, self.shape(name)) for name in names}
+        """Random directions, the same for the same names at the same point; what one of them does
+        not show, that of another point does."""
+        about = "/".join([self.sample.point, self.sample.size, *names])
+        rng = np.random.default_rng([len(names), *about.encode()])
+        return referee.dyadic_directions(rng, {name: self.shape(name) for name in names})
 
     def moved(
         self,
@@ -96,14 +99,18 @@ class Lifted:
 
         def move(x: BallArray, v: Array | BallArray) -> BallArray:
             moved = referee.lift_along(x, v, order)
-            return moved + as_balls(v * step) if step else moved
+            if not step:
+                return moved
+            found: BallArray = referee.xp.astype(moved + as_balls(v * step), x.dtype)
+            return found
 
         variables = [
             move(leaf, sign * directions[path]) if path in directions else leaf
             for path, leaf in self.leaves.items()
         ]
+        zero = numpy_dtype(self.sample.dtype)  # another one would be promoted to, and seen
         intermediates = {
-            name: move(referee.lift(np.zeros(shape)), sign * directions[name])
+            name: move(referee.lift(np.zeros(shape, zero)), sign * directions[name])
             for name, shape in self.sample.intermediates.items()
             if name in directions
         }
@@ -164,15 +171,20 @@ class Lifted:
             raise Undecided("an unbounded ball; raise the precision")
         return found, limit
 
-    def values(self, wanted: Sequence[str], ahead: Moved | None = None) -> dict[str, BallArray]:
-        """Outputs and wanted intermediates. Those of `ahead` will do unless it took a limit."""
-        trace = self.moved({}).trace if ahead is None or ahead.limit else ahead.trace
+    def at_rest(self, ahead: Moved | None = None) -> Trace:
+        """`forward` at the point itself. What is `ahead` will do, unless it took a limit: the sign
+        of t is 1, that of 0 is 0."""
+        return self.moved({}).trace if ahead is None or ahead.limit else ahead.trace
+
+    def values(self, wanted: Sequence[str], trace: Trace) -> dict[str, BallArray]:
+        """Outputs and wanted intermediates of a trace `at_rest`."""
         outputs = zip(self.program.forward_code.returns, trace.outputs, strict=True)
         every = [*outputs, *((name, trace.saved[name]) for name in wanted)]
         return {name: referee.value(as_balls(each)) for name, each in every}
 
     def claims(self, trace: Trace) -> dict[str, BallArray]:
-        """What `backward` says at t = 0, by `names`. Raises Unsupported where it says less."""
+        """What `backward` says of a trace `at_rest`, by `names`. Raises Unsupported where it says
+        less."""
         saved = {
             name: referee.value(value) if isinstance(value, BallArray) else value
             for name, value in trace.saved.items()

@@ -84,7 +84,10 @@ LAYERS: list[tuple[str, list[str]]] = [
             "harness.trees",
         ],
     ),
-    ("harness.referee*", ["harness.errors", "harness.namespace", "harness.referee*"]),
+    (
+        "harness.referee*",
+        ["harness.dtypes", "harness.errors", "harness.namespace", "harness.referee*"],
+    ),
     (
         "harness.diagnose.repair",
         [
@@ -114,6 +117,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         "harness.truth*",
         [
             "harness.directions",
+            "harness.dtypes",
             "harness.errors",
             "harness.model",
             "harness.referee*",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.diagnose.inquest import inquire
+from harness.dtypes import DtypeName, finfo, numpy_dtype
 from harness.engine import Engine
 from harness.model import Row, Status
 from harness.plan import Request, cells
-from harness.truth import certificate
+from harness.truth import certificate, directional
 from harness.truth.certificate import certify
+from harness.truth.lifted import Lifted
 from harness.truth.sides import along_axes
 
 MakeCase = Callable[..., Case]
@@ -127,7 +130,10 @@ def test_what_is_right_in_a_wrong_backward_is_still_the_reference(case: MakeCase
 
 
 def manual_rows(case: Case) -> dict[str, Row]:
-    request = Request(backends=("manual",), modes=("value", "vjp"), draws=1)
+    """Of the one declared point, or of one draw."""
+    request = Request(
+        backends=("manual",), modes=("value", "vjp"), draws=0 if case.declared.points else 1
+    )
     (planned,) = cells([case], request)
     return {row.quantity: row for row in Engine([case], request).rows(planned)}
 
@@ -345,3 +351,217 @@ def test_the_numbers_of_a_certificate_travel_as_plain_arrays() -> None:
         for name, array in getattr(there, field).items():
             assert name in here
             np.testing.assert_array_equal(array, here[name])
+
+
+EPSILON = """
+def forward(xp, x):
+    a = x * 1.5
+    d = a + xp.finfo(a.dtype).eps
+    f = xp.sum(xp.log(d))
+    return f
+
+
+def backward(xp, df, a, d):
+    da = df / (a + xp.finfo(a.dtype).eps)
+    return {"x": 1.5 * da}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_code_that_asks_for_its_format_gets_that_of_the_sample(
+    case: MakeCase, dtype: DtypeName
+) -> None:
+    made = case(EPSILON, "inputs: {x: {shape: [2], domain: [1e-7, 1e-6]}}\n")
+    sample = draw_sample(made, "draw0", "default", dtype)
+    x = sample.inputs["x"].astype(np.float64)
+    slope = float(sample.cotangents[0]) * 1.5 / (1.5 * x + float(finfo(numpy_dtype(dtype)).eps))
+    found = certify(made.program, sample)
+    assert found.state == "verified"
+    np.testing.assert_allclose(found.gradients["x"], slope, rtol=1e-12)
+    for name, factor in {"x": 1.0, "a": 1.5}.items():
+        sides = along_axes(made.program, sample, name)
+        assert sides is not None
+        np.testing.assert_allclose(factor * sides.right, slope, rtol=1e-12)
+    sample = replace(sample, tangents={"x": np.ones(2, sample.inputs["x"].dtype)})
+    along = directional.jvp(made.program, sample).sides["f"]
+    np.testing.assert_allclose(along.right * sample.cotangents[0], np.sum(slope), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("backward", [True, False])
+def test_who_asks_for_the_format_is_judged_by_what_it_is(
+    case: MakeCase, dtype: DtypeName, backward: bool
+) -> None:
+    text = EPSILON if backward else EPSILON.partition("def backward")[0]
+    made = case(text, "inputs: {x: {shape: [2], domain: [1e-7, 1e-6]}}\n")
+    request = Request(
+        backends=("manual", "autograd"),
+        dtypes=(dtype,),
+        modes=("value", "vjp", "jvp", "hvp"),
+        draws=2,
+    )
+    engine = Engine([made], request)
+    rows = [row for cell in cells([made], request) for row in engine.rows(cell)]
+    assert {row.reference for row in rows if row.status == Status.PASS} == {"certified"}
+    assert [row for row in rows if not row.good] == []
+
+
+SWAPPED = """
+def forward(xp, NAME):
+    f = NAME[0]**2 + 3*NAME[1]
+    return f
+
+
+def backward(xp, df, NAME):
+    return {"NAME": xp.stack([3*df + 0*NAME[0], 2*NAME[0]*df])}
+"""
+
+
+@pytest.mark.parametrize("name", ["wr", "x", "y", "W", "b", "theta"])
+def test_an_exchange_of_two_elements_is_always_seen(name: str) -> None:
+    found = certified(SWAPPED.replace("NAME", name), **{name: np.array([2.5, 1.0])})
+    assert (found.state, found.wrong) == ("wrong", (name,))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 5), (2000, 2096)])
+def test_no_two_elements_share_a_direction(sizes: tuple[int, int]) -> None:
+    program = program_from(CHAIN)
+    shapes = {name: (size,) for name, size in zip("xy", sizes, strict=True)}
+    for point in (f"draw{index}" for index in range(20)):
+        sample = sample_for(program, {name: np.ones(4096) for name in "xy"})
+        lifted = Lifted(program, replace(sample, point=point, intermediates=shapes))
+        found = np.concatenate(list(lifted.directions(["x", "y"]).values()))
+        assert len(np.unique(found)) == sum(sizes)
+
+
+def test_every_point_has_its_own_directions() -> None:
+    program, found = program_from(CHAIN), []
+    for point in (f"draw{index}" for index in range(20)):
+        sample = replace(sample_for(program, dict(POINT)), point=point)
+        found.append(Lifted(program, sample).directions(["x"])["x"].tobytes())
+    assert len(set(found)) == len(found)
+
+
+SLIPS = {
+    "softmax": (
+        "    e = xp.exp(x - xp.max(x))\n    p = e / xp.sum(e)\n"
+        "    y = xp.asarray([0.0, 0.0, 1.0])\n    f = -xp.sum(y * xp.log(p))\n",
+        "(p - y)",
+        "xp.where(p > 1e-16, p - y, -3 * (p - y))",
+        [0.0, -40.0, 1.0],
+    ),
+    "zero": (
+        "    p = xp.exp(x)\n    f = xp.sum(p)\n",
+        "p",
+        "xp.where(x < -30, 0 * p, p)",
+        [-40.0, 0.0],
+    ),
+    "factor": (
+        "    p = xp.exp(x)\n    f = xp.sum(p)\n",
+        "p",
+        "xp.where(x < -30, -7 * p, p)",
+        [-40.0, 0.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize("slip", [False, True])
+def test_an_element_far_smaller_than_the_others_is_judged_by_itself(
+    case: MakeCase, name: str, slip: bool
+) -> None:
+    forward, right, wrong, x = SLIPS[name]
+    extra = ", p, y" if name == "softmax" else ", p"
+    text = f"def forward(xp, x):\n{forward}    return f\n\n\n"
+    text += f"def backward(xp, df, x{extra}):\n    dx = df * {wrong if slip else right}\n"
+    text += '    return {"x": dx}\n'
+    made = case(
+        text, f"inputs: {{x: {{shape: [{len(x)}]}}}}\npoints: {{here: {{inputs: {{x: {x}}}}}}}\n"
+    )
+    statuses = {row.quantity: row.status for row in manual_rows(made).values()}
+    assert (statuses["d/dx"] == Status.FAIL) == slip
+
+
+TIES = {
+    "maximum": "xp.maximum(x, xp.expm1(x))",
+    "minimum": "xp.minimum(x, xp.expm1(x))",
+    "max": "xp.max(xp.stack([x, xp.expm1(x)]))",
+    "sort": "xp.sort(xp.stack([x, xp.expm1(x)]))[1]",
+    "lowest": "xp.sort(xp.stack([x, xp.expm1(x)]))[0]",
+    "clip": "xp.clip(x, xp.expm1(x), 9.0)",
+    "abs": "xp.abs(xp.expm1(x) - x) + x",
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_a_tie_to_the_known_order_is_no_equality(name: str) -> None:
+    """expm1(x) > x but at zero, where no first derivative tells."""
+    text = (
+        f"def forward(xp, x):\n    m = {TIES[name]}\n    f = xp.where(m == x, 3 * x, 5 * x)\n"
+        '    return f\n\n\ndef backward(xp, df, x):\n    return {"x": FACTOR * df}\n'
+    )
+    slope = 3 if name in ("minimum", "lowest") else 5
+    for factor in (3, 5):
+        found = certified(text.replace("FACTOR", str(factor)), x=np.array(0.0))
+        assert found.state == ("verified" if factor == slope else "wrong")
+
+
+def test_a_backward_is_given_the_values_at_the_point_and_not_beside_it() -> None:
+    text = """
+    def forward(xp, x):
+        s = xp.sign(x)
+        f = s * s * x
+        return f
+
+
+    def backward(xp, df, s):
+        return {"x": df * s * s}
+    """
+    assert certified(text, x=np.array(0.0)).state == "wrong"  # its gradient is 0, not 1
+    assert certified(text, x=np.array(2.0)).state == "verified"
+
+
+LIMITS = {
+    # of x < 0 and of x > 0, where the slope is -pi and pi
+    "atan2": ("x * xp.atan2(xp.sin(x) - x, -xp.ones_like(x))", "kink"),
+    "atan2_above": ("x * xp.atan2(xp.sin(x) ** 2, -xp.ones_like(x))", "verified"),
+    "atan2_still": ("x * xp.atan2(0 * x, -xp.ones_like(x))", "verified"),
+    # complex on one side
+    "sqrt": ("xp.sqrt(xp.sin(x) - x)", "undecided"),
+    "power": ("(xp.sin(x) - x) ** 1.5", "undecided"),
+    "norm": ("xp.sqrt((xp.sin(x) - x) ** 2)", "verified"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_whose_sign_a_higher_order_tells_is_not_guessed(name: str) -> None:
+    formula, state = LIMITS[name]
+    slope = "xp.pi" if name.startswith("atan2") else "0"
+    text = (
+        f"def forward(xp, x):\n    f = {formula}\n    return f\n\n\n"
+        f'def backward(xp, df, x):\n    return {{"x": {slope} * df}}\n'
+    )
+    found = certified(text, x=np.array(0.0))
+    assert found.state == state, found
+
+
+@pytest.mark.parametrize(
+    "rule", ["1 - xp.log(x**2) ** -2", "1 - 1 / xp.log(x**2) ** 2", "1 + xp.exp(-1 / x**2)"]
+)
+def test_what_floats_bring_back_from_infinity_is_not_proved_wrong(rule: str) -> None:
+    text = (
+        "def forward(xp, x):\n    f = 1 * x\n    return f\n\n\n"
+        f'def backward(xp, df, x):\n    return {{"x": df * ({rule})}}\n'
+    )
+    assert certified(text, x=np.array(0.0)).state == "undecided"
+
+
+@pytest.mark.parametrize("zero", ["-0.0", "0.0", "0 * x"])
+def test_the_sign_of_a_zero_is_not_guessed(zero: str) -> None:
+    text = (
+        f"def forward(xp, x):\n    f = x * xp.copysign(xp.ones_like(x), {zero})\n    return f\n\n\n"
+        'def backward(xp, df, x):\n    return {"x": df}\n'
+    )
+    found = certified(text, x=np.array(2.0))
+    assert (found.state, "copysign" in found.reason) == ("undecided", True)
+    assert certified(text.replace(zero, "x"), x=np.array(2.0)).state == "verified"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -246,6 +247,66 @@ def test_truth_follows_kleene() -> None:
             bool(undecided)
 
 
+MASKS = np.array([True, True, False, False]), np.array([True, False, True, False])
+
+
+@pytest.mark.parametrize("name", ["eq", "ne", "and_", "or_", "xor", "mul", "lt", "le", "gt", "ge"])
+def test_two_masks_are_compared_as_booleans(name: str) -> None:
+    operation = getattr(operator, name)
+    ours = operation(*[r.lift(each) for each in MASKS])
+    assert xp.astype(ours, xp.bool).decided("test").tolist() == operation(*MASKS).tolist()
+
+
+def test_an_unknown_mask_is_neither_equal_nor_different() -> None:
+    unknown = third() > 1 - third() * 2
+    for answer in (unknown == unknown, unknown != unknown, unknown == True, unknown != False):  # noqa: E712
+        with pytest.raises(r.Undecided):
+            bool(answer)
+    for answer in (
+        bool((r.lift(2.0) > 1) == (r.lift(3.0) > 1)),
+        bool((r.lift(2.0) > 1) == 1),
+        bool((r.lift(2.0) > 1) != 2.0),
+    ):
+        assert answer
+    with pytest.raises(TypeError):
+        hash(unknown)
+
+
+@pytest.mark.parametrize(
+    "name", ["add", "sub", "mul", "truediv", "pow", "mod", "floordiv", "lt", "le", "eq", "ne"]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_mask_beside_a_number_is_a_number(name: str, turned: bool) -> None:
+    mask, number = np.array([True, True]), 2.0
+    operation = getattr(operator, name)
+    ours, plain = ((number, each) if turned else (each, number) for each in (r.lift(mask), mask))
+    found = xp.astype(operation(*ours), xp.float64)
+    assert r.midpoints(found).tolist() == operation(*plain).astype(float).tolist()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        lambda mask, k: mask + mask,
+        lambda mask, k: mask - mask,
+        lambda mask, k: mask / mask,
+        lambda mask, k: k & 1,
+        lambda mask, k: 1 | k,
+        lambda mask, k: k ^ k,
+        lambda mask, k: k << 1,
+        lambda mask, k: 2 >> k,
+        lambda mask, k: ~k,
+    ],
+)
+def test_what_frameworks_disagree_about_and_bits_are_unsupported(expression: Any) -> None:
+    with pytest.raises(Unsupported):
+        expression(r.lift(np.array([True, False])), r.lift(np.array([1, 2])))
+
+
+def test_the_absolute_value_of_a_mask_is_itself() -> None:
+    assert abs(r.lift(MASKS[0])).decided("test").tolist() == MASKS[0].tolist()
+
+
 # --- numpy stays outside --------------------------------------------------------------------------
 
 
@@ -326,7 +387,7 @@ def test_surface() -> None:
     rng = np.random.default_rng(1)
     direction = r.dyadic_direction(rng, (1000,))
     assert (direction != 0).all() and (abs(direction) < 1).all()
-    assert (direction * 1024 == np.round(direction * 1024)).all()
+    assert (direction * 2**20 == np.round(direction * 2**20)).all()
     assert r.overlap(y, y).all() and not r.overlap(y, y + 1).any()
     with pytest.raises(ValueError, match="shape"):
         r.lift_along(np.ones(3), np.ones(2))

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from harness import referee as r
+from harness.dtypes import numpy_dtype, unit_roundoff
+from harness.errors import Unsupported
 from harness.referee import xp
 from harness.referee.array import BallArray
 
@@ -282,3 +284,112 @@ def test_shapes_that_do_not_fit() -> None:
         xp.where(a, a, b)
     with pytest.raises(TypeError):
         a + "x"
+
+
+@pytest.mark.parametrize(
+    ("labels", "promoted"),
+    [
+        (("bfloat16", 2.0), "bfloat16"),
+        (("bfloat16", 2), "bfloat16"),
+        (("bfloat16", "bfloat16"), "bfloat16"),
+        (("bfloat16", "int64"), "bfloat16"),
+        (("bfloat16", "float16"), "float32"),
+        (("bfloat16", "float64"), "float64"),
+        (("float32", 1.5), "float32"),
+        (("float32", "float64"), "float64"),
+        (("int32", 1.5), "float64"),
+        (("int32", "int64"), "int64"),
+    ],
+)
+def test_labels_promote_as_the_formats_do(labels: Any, promoted: str) -> None:
+    numbers = [
+        r.lift(np.ones(2, numpy_dtype(each))) if isinstance(each, str) else each for each in labels
+    ]
+    assert xp.result_type(*numbers).name == promoted
+    assert (numbers[0] * numbers[1]).dtype.name == promoted
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_a_label_tells_its_format(dtype: str) -> None:
+    x = r.lift(np.ones(2, numpy_dtype(dtype)))
+    assert float(xp.finfo(x.dtype).eps) == 2 * unit_roundoff(dtype)
+    assert xp.isdtype(x.dtype, "real floating")
+    assert not xp.isdtype(x.dtype, "integral")
+    assert xp.can_cast(x, xp.float64)
+
+
+SMALL = np.array([20, 3], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda k: k * k,
+        lambda k: k + np.uint8(250),
+        lambda k: k - np.uint8(4),
+        lambda k: -k,
+        lambda k: k**2,
+        lambda k: xp.square(k),
+        lambda k: xp.negative(k),
+        lambda k: xp.multiply(k, k),
+        lambda k: xp.pow(k, k),
+        lambda k: k @ k,
+        lambda k: xp.sum(xp.stack([k] * 13), axis=0, dtype=xp.uint8),
+        lambda k: xp.prod(xp.stack([k] * 20)),
+        lambda k: abs(r.lift(np.array(-128, np.int8))),
+        lambda k: xp.astype(xp.astype(k, xp.float64) * 100.5, xp.uint8),
+    ],
+)
+def test_integers_that_would_wrap_round_are_unsupported(function: Any) -> None:
+    with pytest.raises(Unsupported):
+        function(r.lift(SMALL))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda xp, k: k + k,
+        lambda xp, k: xp.sum(xp.stack([k] * 13)),
+        lambda xp, k: xp.prod(k * k[1]),
+        lambda xp, k: xp.cumulative_sum(xp.concat([k] * 13)),
+        lambda xp, k: xp.cumulative_sum(k, dtype=xp.float64),
+        lambda xp, k: xp.cumulative_prod(k, dtype=xp.int32),
+        lambda xp, k: xp.exp(xp.astype(k, xp.float64)),
+        lambda xp, k: k - k,
+    ],
+)
+def test_integers_have_the_width_of_numpy(function: Any) -> None:
+    ours, plain = function(xp, r.lift(SMALL)), function(np, SMALL)
+    assert ours.dtype == plain.dtype
+    np.testing.assert_allclose(r.midpoints(ours), plain.astype(float), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda xp, x: xp.sort(x),
+        lambda xp, x: xp.argsort(x),
+        lambda xp, x: xp.sort(x, axis=0, descending=True),
+        lambda xp, x: xp.tensordot(x, x, axes=((1,), (1,))),
+        lambda xp, x: xp.tensordot(x, x, axes=((0,), (0,))),
+        lambda xp, x: xp.tensordot(x, x, axes=2),
+        lambda xp, x: xp.cumulative_sum(x, axis=1),
+        lambda xp, x: xp.linalg.outer(x[0, :], x[0, :]),
+    ],
+)
+def test_arrays_without_elements(function: Any) -> None:
+    ours = function(xp, r.lift_along(np.zeros((3, 0)), np.zeros((3, 0))))
+    plain = function(strict, strict.asarray(np.zeros((3, 0))))
+    assert ours.shape == plain.shape
+    assert r.midpoints(ours).tolist() == np.asarray(plain).tolist()
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+def test_outer_is_for_vectors(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="vectors"):
+        xp.linalg.outer(r.lift(np.ones(shape)), r.lift(np.ones(2)))
+
+
+def test_a_tolerance_for_the_rank_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="rtol"):
+        xp.linalg.pinv(r.lift(np.eye(2)), rtol=0.1)
