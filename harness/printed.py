@@ -38,8 +38,15 @@ def to_arrays(numbers: Any) -> tuple[Array, Array]:
 
 
 def values(numbers: Any) -> Array:
-    """Float64 values of a nested list."""
-    return _convert(numbers, float)
+    """Float64 values of a nested list. Raises OverflowError for a printed one beyond their range."""
+
+    def number(leaf: Any) -> float:
+        value = float(leaf)
+        if isinstance(leaf, str) and math.isinf(value):
+            raise OverflowError(f"`{leaf}` is beyond the range of float64")
+        return value
+
+    return _convert(numbers, number)
 
 
 def is_regular(numbers: Any) -> bool:

@@ -15,6 +15,7 @@ from harness import backends, trees
 from harness.backends.base import VJP, Backend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
+from harness.cases.sampling import draw_sample
 from harness.engine import Engine
 from harness.errors import UsageError
 from harness.judging.directional_cell import DirectionalCell
@@ -441,8 +442,7 @@ def test_the_bound_of_rounding_errors_halves_with_every_bit(
     name: str, mode: Any, written: bool
 ) -> None:
     made = load(builtin_folder() / f"{name}.yaml")
-    (cell, *_) = cells([made], Request(points=("draw0",)))
-    sample = Engine([made]).subject(cell).sample
+    sample = draw_sample(made, "draw0", "default", "float64")
     coarse, fine = (
         directional.rounding(made.program, sample, mode, bits, written=written) for bits in (24, 34)
     )
