@@ -38,7 +38,7 @@ def to_arrays(numbers: Any) -> tuple[Array, Array]:
 
 
 def values(numbers: Any) -> Array:
-    """Float64 values of a nested list. Raises OverflowError for a printed one beyond their range."""
+    """Float64 values of a nested list. Raises OverflowError for a printed one beyond its range."""
 
     def number(leaf: Any) -> float:
         value = float(leaf)
