@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +47,7 @@ def _imported(text: str) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@cache
 def _files(name: str) -> list[Path]:
     """The Python files of a module or package, none if it is installed or cannot be found."""
     try:
@@ -54,12 +56,17 @@ def _files(name: str) -> list[Path]:
         return []
     if spec is None:
         return []
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
-    if not folders and spec.has_location and spec.origin:
-        files = [Path(spec.origin)]
-    return [file for file in files if file.suffix == ".py" and not _installed(file.resolve())]
+    folders = spec.submodule_search_locations
+    if folders is None:
+        file = Path(spec.origin or "") if spec.has_location else Path()
+        return [file] if file.suffix == ".py" and not _installed(file) else []
+    return [
+        file
+        for folder in map(Path, folders)
+        if not _installed(folder)
+        for file in sorted(folder.rglob("*.py"))
+    ]
 
 
-def _installed(file: Path) -> bool:
-    return any(file.is_relative_to(folder) for folder in _INSTALLED)
+def _installed(path: Path) -> bool:
+    return any(path.resolve().is_relative_to(folder) for folder in _INSTALLED)
