@@ -77,8 +77,10 @@ class Backend:
                 continue
         return found
 
-    def start(self) -> None:
-        """Import the framework, in a process that will serve this backend alone."""
+    def start(self, shared: str | None = None) -> None:
+        """Import the framework, in a process that will serve this backend alone. `shared` is a
+        folder in which the processes of one run on one machine may leave each other what they
+        compile."""
 
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """The value of `sample` and the derivative that `task` asks for.
@@ -108,7 +110,7 @@ class FrameworkBackend(Backend):
         """The framework's array namespace."""
         raise NotImplementedError
 
-    def start(self) -> None:
+    def start(self, shared: str | None = None) -> None:
         _ = self.xp
 
     def asarray(self, array: Array) -> Any:

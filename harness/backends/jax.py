@@ -40,6 +40,14 @@ class JaxBackend(FrameworkBackend):
     def xp(self) -> Namespace:
         return Namespace("jax", self._jax.numpy)
 
+    def start(self, shared: str | None = None) -> None:
+        super().start(shared)
+        config = self._jax.config
+        if shared is not None and config.jax_compilation_cache_dir is None:
+            # Single operations take most of a run to compile, and a second worker meets the same.
+            config.update("jax_compilation_cache_dir", shared)
+            config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
     def asarray(self, array: Array) -> Any:
         with self._jax.enable_x64(True):
             # A copy of our own: jax may keep the memory of an aligned numpy array.

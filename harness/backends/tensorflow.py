@@ -56,10 +56,10 @@ class TensorflowBackend(FrameworkBackend):
             import tensorflow as tf
         return tf
 
-    def start(self) -> None:
+    def start(self, shared: str | None = None) -> None:
         # It imports these merely because they are installed: 4.9 s of CPU, and 2.9 s without.
         with hidden("jax", "pandas", "scipy", "matplotlib", "PIL"):
-            super().start()
+            super().start(shared)
 
     @cached_property
     def xp(self) -> Namespace:

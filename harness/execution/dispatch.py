@@ -69,7 +69,7 @@ class Dispatcher:
 
     def run(self, plan: Sequence[Cell]) -> Iterator[tuple[Cell, list[Row]]]:
         """The rows of each cell, as they come."""
-        for group in grouped(plan):
+        for group in self._groups(plan):
             self._enqueue(group)
         try:
             while self._backlog or self._running:
@@ -79,6 +79,13 @@ class Dispatcher:
                     yield from self._finish(future)
         finally:
             self._workers.close()
+
+    def _groups(self, plan: Sequence[Cell]) -> list[Group]:
+        """The longest code first, which has most to compile: what is left for the end is short."""
+        groups = sorted(grouped(plan), key=lambda each: -len(self._cases[each.case].code.text))
+        for number, group in enumerate(groups):
+            group.number = number
+        return groups
 
     def _enqueue(self, group: Group) -> None:
         foreign: dict[str, list[Cell]] = {}

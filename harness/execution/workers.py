@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,7 @@ class LocalWorkers:
         if forked:
             # What every worker imports is imported once, and forked.
             self._context.set_forkserver_preload(["harness.execution.tasks"])
+        self._shared: tempfile.TemporaryDirectory[str] | None = None
         self._idle: dict[str, list[ProcessPool]] = {}
         self._busy: dict[Future[Any], tuple[str, ProcessPool]] = {}
 
@@ -133,17 +135,25 @@ class LocalWorkers:
         for pool in (*idle, *(pool for _, pool in self._busy.values())):
             _abandon(pool)
         self._idle, self._busy = {}, {}
+        if self._shared:
+            self._shared.cleanup()
+            self._shared = None
 
     def _start(self, kind: str) -> ProcessPool:
         threads = str(self.threads or max(1, cores() // self.jobs))
         variables = {name: threads for name in _THREADS if name not in os.environ}
         if self.threads is not None:
             variables = dict.fromkeys((*_THREADS, *_POOLS), threads)
+        if self.threads is None and self._shared is None:  # what is timed is compiled on its own
+            self._shared = tempfile.TemporaryDirectory(
+                prefix="harness-", ignore_cleanup_errors=True
+            )
+        shared = self._shared.name if self._shared else None
         for pause in (0.01, 0.1, 1.0, None):
             pool = ProcessPool(
                 max_workers=1,
                 initializer=_prepare,
-                initargs=(kind, self.memory_limit, self.threads, variables),
+                initargs=(kind, self.memory_limit, self.threads, variables, shared),
                 context=self._context,
             )
             try:
@@ -184,7 +194,11 @@ def _last_words(code: int | None) -> str:
 
 
 def _prepare(
-    kind: str, memory_limit: int | None, threads: int | None, variables: dict[str, str]
+    kind: str,
+    memory_limit: int | None,
+    threads: int | None,
+    variables: dict[str, str],
+    shared: str | None,
 ) -> None:
     """Import the framework before the first task, so that no time limit counts it."""
     _end_with_parent()
@@ -199,7 +213,7 @@ def _prepare(
     if kind != REFEREE:
         # A framework that cannot be imported says so in the row of every cell.
         with suppress(Exception):
-            backends.make(kind).start()
+            backends.make(kind).start(shared)
     if memory_limit is not None:
         _limit(memory_limit)
 
