@@ -7,6 +7,7 @@ a new pool has not got.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -211,9 +212,14 @@ def _prepare(
         # The only limit that XLA's pools obey as well, and it ends wandering between processors.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     if kind != REFEREE:
+        # What a library makes while it loads stays: looking through it for garbage again and again
+        # is a tenth of the time that loading takes.
+        gc.disable()
         # A framework that cannot be imported says so in the row of every cell.
         with suppress(Exception):
             backends.make(kind).start(shared)
+        gc.freeze()
+        gc.enable()
     if memory_limit is not None:
         _limit(memory_limit)
 
