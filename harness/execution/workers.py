@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from typing import Any
 
 import psutil
@@ -255,6 +255,8 @@ def _inherited(variables: dict[str, str]) -> Iterator[None]:
     os.environ.update(variables)
     mask = None
     if hasattr(signal, "pthread_sigmask"):
+        # The tracker of resources, which is started with the first process, lifts the mask.
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
