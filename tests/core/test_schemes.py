@@ -282,6 +282,17 @@ def beside_an_edge() -> tuple[Gradients, np.ndarray]:
     return run(text, "auto", x, domains={"x": (0.0, math.inf)}), 1 / x
 
 
+def numeric_truth(found: Gradients, slopes: Slopes) -> Truth:
+    """What the numeric method found of `x`, with these slopes, as a reference."""
+    return Truth(
+        found.gradients["x"],
+        "numeric",
+        found.uncertainty["x"],
+        found.sampled["x"],
+        slopes=slopes,
+    )
+
+
 @pytest.mark.parametrize("scaled", [True, False])
 def test_an_element_beside_an_edge_hides_no_other(
     scaled: bool, monkeypatch: pytest.MonkeyPatch
@@ -292,13 +303,7 @@ def test_an_element_beside_an_edge_hides_no_other(
     found, claimed = beside_an_edge()
     slopes = found.slopes["x"]
     assert len(slopes.known()) == 8
-    reference = Truth(
-        found.gradients["x"],
-        "numeric",
-        found.uncertainty["x"],
-        found.sampled["x"],
-        slopes=slopes,
-    )
+    reference = numeric_truth(found, slopes)
     right = judge(claimed, reference, Tolerance(1e-12), "float64")
     assert right.status == Status.PASS, right
     claimed[np.setdiff1d(np.arange(BIG), found.sampled["x"])[WRONG]] *= 1 + 1e-4
@@ -349,13 +354,7 @@ def test_slopes_along_other_directions_are_not_compared() -> None:
         (other, Status.PASS),
         (Slopes(mine.name, mine.shape, mine.midpoints + 1, mine.radii), Status.FAIL),
     ):
-        reference = Truth(
-            found.gradients["x"],
-            "numeric",
-            found.uncertainty["x"],
-            found.sampled["x"],
-            slopes=slopes,
-        )
+        reference = numeric_truth(found, slopes)
         verdict = judge(
             found.gradients["x"],
             reference,
