@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import sysconfig
 from collections.abc import Iterator
-from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +46,6 @@ def _imported(text: str) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-@cache
 def _files(name: str) -> list[Path]:
     """The Python files of a module or package, none if it is installed or cannot be found."""
     try:
