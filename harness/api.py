@@ -23,7 +23,7 @@ from harness.errors import GradientMismatch, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.executors import ExecutorWorkers
 from harness.execution.run import Run
-from harness.execution.workers import LocalWorkers, cores
+from harness.execution.workers import TIMEOUT, LocalWorkers, cores
 from harness.model import GOOD, Row, Status
 from harness.plan import Cell, Request, cells, labels
 from harness.report.message import explain
@@ -158,7 +158,7 @@ def run(
     tags: Sequence[str] = (),
     executor: Executor | None = None,
     jobs: int | None = None,
-    timeout: float = 600.0,
+    timeout: float = TIMEOUT,
     **options: Any,
 ) -> Report:
     """What `harness run` does, as a report: every method on every case that matches.

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 from harness import cli
 from harness.cases.registry import find, select
 from harness.errors import UsageError
-from harness.execution.workers import LocalWorkers, cores
-
-#: Seconds that a task may take if nobody says otherwise.
-TIMEOUT = 600.0
+from harness.execution.workers import TIMEOUT, LocalWorkers, cores
 
 if TYPE_CHECKING:
     from harness.execution.dispatch import Workers

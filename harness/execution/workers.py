@@ -29,6 +29,8 @@ from harness.model import Failure, Status
 
 #: The worker that judges, and that runs the methods which need no framework.
 REFEREE = "referee"
+#: Seconds that a task may take if nobody says otherwise.
+TIMEOUT = 600.0
 #: Seconds of work that make up for loading a framework once more, in time and in memory.
 _WORTH = 5.0
 #: The exit status of a process that says nothing by its own.
