@@ -52,6 +52,8 @@ class Backend:
     startup: ClassVar[float] = 0.0
     #: Whether the method approximates, and so reports its uncertainty.
     approximate: ClassVar[bool] = False
+    #: Whether its derivative is the hand-written one, which is what is being tested.
+    written: ClassVar[bool] = False
 
     def __init__(self, variant: str = "") -> None:
         self.variant = variant

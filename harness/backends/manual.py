@@ -33,6 +33,7 @@ class ManualBackend(Backend):
     """Runs `forward`, hands the intermediates that `backward` asks for to it, and runs that."""
 
     name = "manual"
+    written = True
     distributions = ("numpy",)
 
     def __init__(self, variant: str = "") -> None:

@@ -219,11 +219,26 @@ class Tolerance(_Strict):
     atol: float = Field(0.0, ge=0)
 
 
+#: What a gap may consist in; `pass` is none, and what was not tried shows none.
+GapStatus: TypeAlias = Literal[
+    "fail",
+    "imprecise",
+    "kink",
+    "unstable",
+    "convention",
+    "jump",
+    "unsupported",
+    "error",
+    "timeout",
+    "crash",
+]
+
+
 class Gap(_Strict):
     """A declared gap. It is strict: once the rows it covers pass, they say `fixed` and fail."""
 
     backend: str
-    status: Literal["fail", "imprecise", "kink", "unsupported", "error", "timeout", "crash"]
+    status: GapStatus
     reason: str
     mode: Literal["value", "vjp", "jvp", "hvp", "train"] = "vjp"
     raises: str | None = Field(None, description="name of the exception that the method raises")

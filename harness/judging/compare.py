@@ -77,7 +77,7 @@ class Allows(Protocol):
 class Verdict:
     """Status and measures of one comparison; the fields of the same names in `Row`."""
 
-    status: str
+    status: Status
     max_abs_error: float = float("nan")
     max_rel_error: float = float("nan")
     max_ulp_error: float = float("nan")

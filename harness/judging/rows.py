@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from harness import backends
 from harness.cases.case import Case
 from harness.cases.schema import Gap
 from harness.errors import CaseError, HarnessError
@@ -41,11 +42,12 @@ def judged(
         **verdict.measures(),
         reference=reference,
         seconds=found.seconds if found else float("nan"),
+        written=_written(cell),
         detail="; ".join(filter(None, (verdict.detail, said, note))),
     )
 
 
-def uncompared(cell: Cell, modes: Iterable[str], status: str, detail: str) -> list[Row]:
+def uncompared(cell: Cell, modes: Iterable[str], status: Status, detail: str) -> list[Row]:
     """One row per mode for a method that has no numbers."""
     return [
         Row(
@@ -57,10 +59,15 @@ def uncompared(cell: Cell, modes: Iterable[str], status: str, detail: str) -> li
             mode,
             "all",
             status,
+            written=_written(cell),
             detail=detail,
         )
         for mode in modes
     ]
+
+
+def _written(cell: Cell) -> bool:
+    return backends.backend_class(cell.backend.partition(":")[0]).written
 
 
 def describe(error: BaseException, case: Case) -> str:

@@ -78,7 +78,7 @@ def csv_text(table: pd.DataFrame) -> str:
     if "\r" not in text:
         return text
     # The csv module quotes a field for a line feed, but not for a bare carriage return.
-    texts = table.select_dtypes(exclude="number").columns
+    texts = table.select_dtypes(exclude=["number", "bool"]).columns
     plain = {name: table[name].str.replace(_RETURN, "\n", regex=True) for name in texts}
     return str(table.assign(**plain).to_csv(index=False, lineterminator="\n"))
 

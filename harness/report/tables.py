@@ -11,22 +11,7 @@ from harness.model import CERTIFICATE, Row, Status
 from harness.report.message import mark, verified_digits
 
 COLUMNS = [field.name for field in fields(Row)]
-
-#: From best to worst: a cell of the summary shows the worst status of its rows.
-_ORDER = (
-    Status.PASS,
-    Status.KINK,
-    Status.UNDECIDED,
-    Status.KNOWN,
-    Status.MISSING,
-    Status.UNSUPPORTED,
-    Status.IMPRECISE,
-    Status.FIXED,
-    Status.TIMEOUT,
-    Status.CRASH,
-    Status.ERROR,
-    Status.FAIL,
-)
+_STATUSES = tuple(Status)
 
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -89,7 +74,7 @@ def memory(peaks: Mapping[tuple[str, str], int]) -> pd.DataFrame:
 def counts(table: pd.DataFrame) -> dict[str, int]:
     """Status -> number of rows, from best to worst."""
     found = table["status"].value_counts()
-    return {status: int(found[status]) for status in _ORDER if status in found}
+    return {status: int(found[status]) for status in Status if status in found}
 
 
 def _worst(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
@@ -100,7 +85,8 @@ def _worst(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     borrowed = table["reference"].isin(["printed", "closed form"]) | (table["mode"] == "train")
     borrowed |= table["quantity"] == CERTIFICATE
     ranked = table.assign(
-        rank=table["status"].map(_ORDER.index), computed=table["digits"].where(~borrowed)
+        rank=table["status"].map(lambda status: Status(status).rank),
+        computed=table["digits"].where(~borrowed),
     )
     grouped = ranked.groupby([*index, "backend"], sort=False).agg(
         rank=("rank", "max"), computed=("computed", "min"), digits=("digits", "min")
@@ -111,7 +97,7 @@ def _worst(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
 def _marked(grouped: pd.DataFrame) -> pd.DataFrame:
     """A column of verdicts for each backend."""
     cells = [
-        mark(_ORDER[int(rank)], float(digits))
+        mark(_STATUSES[int(rank)], float(digits))
         for rank, digits in zip(grouped["rank"], grouped["digits"], strict=True)
     ]
     marked = pd.Series(cells, index=grouped.index, dtype=object)

@@ -34,7 +34,12 @@ class _Unit(Protocol):
 
 Unit = TypeVar("Unit", bound=_Unit)
 
-_COLOURS = {Status.PASS: "green", Status.KNOWN: "cyan", Status.MISSING: "dim", Status.KINK: "cyan"}
+_COLOURS: Mapping[str, str] = {
+    Status.PASS: "green",
+    Status.KNOWN: "cyan",
+    Status.MISSING: "dim",
+    Status.KINK: "cyan",
+}
 
 #: Messages that a run prints in full. One wrong formula fails in every method at every point;
 #: beyond a screenful or two, the report is the better place.
