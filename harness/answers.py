@@ -27,7 +27,7 @@ def answer(cell: Cell, bench: Workbench) -> Answer:
     Value and VJP are one computation, so that the value is computed alone only where there is no
     VJP. A training cell answers with the final parameters as its `values`, by leaf path.
     """
-    method = backends.backend_class(cell.backend.partition(":")[0])
+    method = backends.class_of(cell.backend)
     modes = bench.request.modes_of(cell)
     if not method.installed():
         absent = Failure(Status.MISSING, f"not installed: {method.install}")
@@ -63,12 +63,11 @@ def compute(
     method raises, and Unsupported for a native function that the case does not have.
     """
     case, subject = bench.cases[cell.case], bench.subject(cell)
-    name, _, variant = cell.backend.partition(":")
-    native = variant == "native"
-    if native and name not in case.code.natives:
-        raise Unsupported(f"the case has no `native_{name}`")
-    backend = bench.backend(cell.backend, cell.dtype) if step is None else NumericBackend(step=step)
-    task = Task(mode, () if native else subject.wanted)
+    label = cell.backend
+    if label.native and label.method not in case.code.natives:
+        raise Unsupported(f"the case has no `native_{label.method}`")
+    backend = bench.backend(label, cell.dtype) if step is None else NumericBackend(step=step)
+    task = Task(mode, () if label.native else subject.wanted)
     return backend.differentiate(case.program, subject.sample, task)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import trees
-from harness.backends import backend_class, parse_label
+from harness.backends import class_of, known_label
 from harness.cases.case import Case, load
 from harness.cases.document import Document
 from harness.cases.registry import find, select
@@ -104,7 +104,7 @@ def check(
             raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")
     backends = (backends,) if isinstance(backends, str) else backends
     for label in backends or ():
-        parse_label(label)
+        known_label(label)
     for name in inputs:
         if name not in parameters:
             raise UsageError(f"`forward` takes no `{name}`; {did_you_mean(name, parameters)}")
@@ -138,7 +138,7 @@ def check(
     engine = Engine([case], request)
     rows: list[Row] = []
     for label in labels(case, request):
-        if backends is None and dtype not in backend_class(label.partition(":")[0]).dtypes:
+        if backends is None and dtype not in class_of(label).dtypes:
             continue
         rows.extend(engine.rows(Cell(name, "given", "default", dtype, label)))
     if backends is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from harness import trees
-from harness.backends import backend_class
+from harness.backends import class_of
 from harness.cases.case import Case
 from harness.engine import Engine
 from harness.errors import Unsupported
@@ -84,7 +84,7 @@ def survey(cases: Sequence[Case], request: Request) -> Iterator[tuple[Cell, list
 
 def _gradients(engine: Engine, cell: Cell) -> Gradients | tuple[str, str]:
     """What the method returns, or the status and the reason why it does not."""
-    method = backend_class(cell.backend.partition(":")[0])
+    method = class_of(cell.backend)
     if not method.installed():
         return Status.MISSING, f"not installed: {method.install}"
     try:

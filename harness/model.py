@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy.typing as npt
 
 from harness.directions import Slopes
+from harness.label import Label
 
 Array: TypeAlias = npt.NDArray[Any]
 #: What a method can be asked about a sample; training is a run of many gradients.
@@ -156,7 +157,7 @@ class Row:
     point: str
     size: str
     dtype: str
-    backend: str
+    backend: Label
     mode: str
     quantity: str
     status: Status

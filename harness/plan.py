@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import backends
-from harness.backends.base import Backend
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
 from harness.dtypes import DTYPES
 from harness.errors import CaseError, UsageError, did_you_mean
-from harness.model import ALL_MODES, DIRECTIONAL, MODES, Mode
+from harness.label import NATIVE, Label
+from harness.model import ALL_MODES, MODES, Mode
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,27 @@ class Request:
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
 
     def modes_of(self, cell: Cell) -> tuple[Mode, ...]:
-        """The modes asked for that apply to a cell. The backward is asked for no JVP or HVP beside
-        what it can say; alone, it leaves a row that says so."""
+        """The modes asked for that apply to a cell. A method is asked for no mode that it lacks
+        beside others; alone, that leaves a row that says so."""
         found = tuple(mode for mode in self.modes if (mode == "train") == cell.training)
-        return (_without_directions(found) or found) if cell.backend == "manual" else found
+        able = backends.class_of(cell.backend).modes
+        return tuple(mode for mode in found if mode in able) or found
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one sample: the unit of work. `training` follows a whole trajectory."""
+    """One method on one sample: the unit of work. `training` follows a whole trajectory.
+    `backend` may be given as text."""
 
     case: str
     point: str
     size: str
     dtype: str
-    backend: str
+    backend: Label
     training: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "backend", Label(self.backend))
 
 
 def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
@@ -65,7 +70,7 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
     _check(request.dtypes, DTYPES, "dtype")
     _check(request.modes, ALL_MODES, "mode")
     for label in request.backends:
-        backends.parse_label(label)
+        backends.known_label(label)
     drawn = tuple(f"draw{index}" for index in range(request.draws))
     declared = {point for case in cases for point in case.declared.points}
     starts = {case.declared.training.start for case in cases if case.declared.training}
@@ -85,7 +90,7 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
                 found.extend(
                     Cell(case.name, point, size, dtype, label)
                     for label in labels(case, request)
-                    if request.backends or dtype in _method(label).dtypes
+                    if request.backends or dtype in backends.class_of(label).dtypes
                 )
         if case.declared.training is not None and "train" in request.modes:
             found.extend(_training_cells(case, request))
@@ -98,32 +103,27 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
     return list(dict.fromkeys(found))
 
 
-def labels(case: Case, request: Request, *, training: bool = False) -> tuple[str, ...]:
+def labels(case: Case, request: Request, *, training: bool = False) -> tuple[Label, ...]:
     """The methods of a case: those asked for, or every backend and each `native_<backend>`."""
     modes = tuple(mode for mode in request.modes if (mode == "train") == training)
     if not modes:
         return ()
-    every = [label for name in backends.names() for label in (name, f"{name}:native")]
-    able = tuple(each for each in request.backends or every if _can(case, each, modes))
+    asked = tuple(map(Label, request.backends))
+    every = (each for name in backends.names() for each in (Label(name), Label.of(name, NATIVE)))
+    able = tuple(each for each in asked or every if _can(case, each, modes))
     # Alone, a method that the case does not have leaves a row that says so.
-    return able or request.backends
+    return able or asked
 
 
-def _method(label: str) -> type[Backend]:
-    return backends.backend_class(label.partition(":")[0])
-
-
-def _can(case: Case, label: str, modes: Sequence[Mode]) -> bool:
-    """Whether a case has the code that a method needs: a `backward`, which has no JVP and no HVP, a
+def _can(case: Case, label: Label, modes: Sequence[Mode]) -> bool:
+    """Whether a method has one of the modes, and the case the code that it needs: a `backward`, a
     native function."""
-    name, _, variant = label.partition(":")
-    if variant == "native":
-        return name in case.code.natives
-    return name != "manual" or (case.code.backward is not None and bool(_without_directions(modes)))
-
-
-def _without_directions(modes: Sequence[Mode]) -> tuple[Mode, ...]:
-    return tuple(mode for mode in modes if mode not in DIRECTIONAL)
+    method = backends.class_of(label)
+    if label.native:
+        return label.method in case.code.natives
+    if method.written and case.code.backward is None:
+        return False
+    return any(mode in method.modes for mode in modes)
 
 
 def _training_cells(case: Case, request: Request) -> list[Cell]:
@@ -138,7 +138,7 @@ def _training_cells(case: Case, request: Request) -> list[Cell]:
         for size in request.sizes
         if size in _sizes(case)
         for label in labels(case, request, training=True)
-        if not label.endswith(":native")
+        if not label.native
     ]
 
 
@@ -171,7 +171,7 @@ def _check_gaps(case: Case) -> None:
                 file=case.code.file,
             )
     for index, gap in enumerate(case.declared.known):
-        name = gap.backend.partition(":")[0]
+        name = Label(gap.backend).method
         if name not in backends.names():
             raise case.document.error(
                 ("known", index, "backend"),

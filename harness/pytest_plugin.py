@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         required = [name for name in _required(config) if name != "all"]
         try:
             for label in (*_split(config, "backend"), *required):
-                backends.parse_label(label)
+                backends.known_label(label)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from None
     for folder in config.getini("harness_cases"):
@@ -143,7 +143,7 @@ def verdict(
         raise GradientMismatch("\n".join(messages))
     for row in rows:
         if row.status == Status.MISSING:
-            if {"all", row.backend.partition(":")[0]} & set(required):
+            if {"all", row.backend.method} & set(required):
                 raise GradientMismatch(f"`{row.backend}` is required and {row.detail}")
             pytest.skip(f"{row.backend} is {row.detail}")
     known = [row.detail for row in rows if row.status == Status.KNOWN]
@@ -262,7 +262,9 @@ def _request(config: pytest.Config) -> Request:
 
 
 def _required(config: pytest.Config) -> tuple[str, ...]:
-    return tuple(label.partition(":")[0] for label in _split(config, "require"))
+    from harness.label import Label
+
+    return tuple(Label(text).method for text in _split(config, "require"))
 
 
 def _split(config: pytest.Config, name: str) -> tuple[str, ...]:

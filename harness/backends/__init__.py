@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, did_you_mean
+from harness.label import NATIVE, Label
 
 if TYPE_CHECKING:
     from harness.backends.base import Backend
@@ -37,19 +38,27 @@ def backend_class(name: str) -> type[Backend]:
     raise UsageError(f"no backend `{name}`; {did_you_mean(name, names())}")
 
 
-def parse_label(label: str) -> tuple[str, str]:
-    """`jax:jit` as ("jax", "jit"). Raises UsageError for an unknown backend or variant."""
-    name, _, variant = label.partition(":")
-    valid = (*backend_class(name).variants, "native")
-    if variant and variant not in valid:
-        raise UsageError(f"`{name}` has no variant `{variant}`; {did_you_mean(variant, valid)}")
-    return name, variant
+def known_label(text: str) -> Label:
+    """`text` as a label. Raises UsageError for an unknown backend or variant."""
+    label = Label(text)
+    valid = (*class_of(label).variants, NATIVE)
+    if label.variant and label.variant not in valid:
+        raise UsageError(
+            f"`{label.method}` has no variant `{label.variant}`; "
+            + did_you_mean(label.variant, valid)
+        )
+    return label
+
+
+def class_of(label: Label) -> type[Backend]:
+    """The class of a label's method. Raises UsageError if unknown."""
+    return backend_class(label.method)
 
 
 def make(label: str) -> Backend:
     """A new backend for a label such as `torch` or `jax:jit`."""
-    name, variant = parse_label(label)
-    return backend_class(name)(variant)
+    known = known_label(label)
+    return class_of(known)(known.variant)
 
 
 @cache

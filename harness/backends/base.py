@@ -21,7 +21,8 @@ import numpy as np
 from harness import trees
 from harness.dtypes import DTYPES, is_floating, locked
 from harness.errors import Unsupported
-from harness.model import Array, Gradients, Sample, Task
+from harness.label import NATIVE, Label
+from harness.model import ALL_MODES, Array, Gradients, Mode, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program
 
@@ -50,6 +51,8 @@ class Backend:
     #: Seconds that the framework takes to load, and to compile what it meets for the first time,
     #: roughly: who takes longest is started first.
     startup: ClassVar[float] = 0.0
+    #: What it can be asked for.
+    modes: ClassVar[tuple[Mode, ...]] = ALL_MODES
     #: Whether the method approximates, and so reports its uncertainty.
     approximate: ClassVar[bool] = False
     #: Whether its derivative is the hand-written one, which is what is being tested.
@@ -59,9 +62,9 @@ class Backend:
         self.variant = variant
 
     @property
-    def label(self) -> str:
+    def label(self) -> Label:
         """The name in tables and on the command line: `torch`, `torch:native`."""
-        return f"{self.name}:{self.variant}" if self.variant else self.name
+        return Label.of(self.name, self.variant)
 
     @classmethod
     def installed(cls) -> bool:
@@ -199,7 +202,7 @@ class FrameworkBackend(Backend):
 
     def _differentiate(self, program: Program, sample: Sample, task: Task) -> Gradients:
         # A native function has no intermediates; only a gradient needs leaves to perturb them.
-        intermediates = () if self.variant == "native" else task.intermediates
+        intermediates = () if self.variant == NATIVE else task.intermediates
         perturbed = intermediates if task.mode == "vjp" else ()
         function = self.primal(program, sample, intermediates)
         derivative, arguments = self._asked(sample, task.mode, perturbed)
@@ -230,7 +233,7 @@ class FrameworkBackend(Backend):
     def _read(self, array: Any) -> Array:
         """A result; of a native function a copy, since foreign code may use its memory again."""
         found = self.to_numpy(array)
-        return found.copy() if self.variant == "native" else found
+        return found.copy() if self.variant == NATIVE else found
 
     def _asked(
         self, sample: Sample, mode: str, perturbed: tuple[str, ...]
@@ -269,7 +272,7 @@ class FrameworkBackend(Backend):
         """
         assemble = trees.assembler(sample, self.asarray)
         count = len(sample.differentiable)
-        native = program.functions[f"native_{self.name}"] if self.variant == "native" else None
+        native = program.functions[f"native_{self.name}"] if self.variant == NATIVE else None
 
         def function(variables: Sequence[Any]) -> tuple[Any, ...]:
             inputs = assemble(variables[:count])

@@ -20,7 +20,7 @@ from harness import trees
 from harness.backends.base import VJP, Backend, Call
 from harness.dtypes import locked
 from harness.errors import HarnessError, Unsupported, did_you_mean
-from harness.model import Array, Gradients, Sample, Task
+from harness.model import MODES, Array, Gradients, Sample, Task
 from harness.namespace import Namespace
 from harness.staging import Program, Trace
 
@@ -34,6 +34,7 @@ class ManualBackend(Backend):
 
     name = "manual"
     written = True
+    modes = MODES
     distributions = ("numpy",)
 
     def __init__(self, variant: str = "") -> None:

@@ -110,11 +110,11 @@ def _rounds(
 
 
 def _visit(parcel: bytes, entry: _Entry, workers: Workers, budget: float) -> None:
-    name = entry.cell.backend.partition(":")[0]
-    method = backends.backend_class(name)
+    method = backends.class_of(entry.cell.backend)
     if not method.installed():
         entry.failure = Failure(Status.MISSING, f"not installed: {method.install}")
         return
+    name = entry.cell.backend.method
     kind = name if method.module and workers.has(name) else REFEREE
     arguments = (parcel, entry.cell, entry.quantity, budget, budget / VISITS)
     future = workers.submit(kind, visit, *arguments)

@@ -65,8 +65,8 @@ def _stopwatch(parcel: bytes, cell: Cell, quantity: str, budget: float) -> Stopw
 @lru_cache(_KEPT)
 def _calls(parcel: bytes, cell: Cell) -> tuple[Call, Call]:
     case: Case = pickle.loads(parcel)
-    name, _, variant = cell.backend.partition(":")
-    if variant == "native" and name not in case.code.natives:
+    name = cell.backend.method
+    if cell.backend.native and name not in case.code.natives:
         raise Unsupported(f"the case has no `native_{name}`")
     sample = draw_sample(case, cell.point, cell.size, cell.dtype)
     return backends.make(cell.backend).calls(case.program, sample)

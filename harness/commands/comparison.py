@@ -119,7 +119,7 @@ def _check_required(names: Sequence[str]) -> None:
 def _status(rows: Sequence[Row], required: Sequence[str]) -> int:
     wanted = dict.fromkeys(name for name in required if name != "all")
     if "all" in required:
-        wanted |= dict.fromkeys(row.backend.partition(":")[0] for row in rows)
+        wanted |= dict.fromkeys(row.backend.method for row in rows)
     absent = [name for name in wanted if not backends.backend_class(name).installed()]
     for name in absent:
         command = backends.backend_class(name).install

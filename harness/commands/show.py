@@ -89,17 +89,17 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
     from harness.cases.sampling import NUMPY
     from harness.engine import Engine
     from harness.judging.rows import describe
-    from harness.plan import Cell, cells
+    from harness.plan import cells
     from harness.trees import flatten
 
-    request, point, size = _request(case, options)
+    request, point = _request(case, options)
     planned = [cell for cell in cells([case], request) if not cell.training]
     engine = Engine([case], request)
     page = _Page()
     text = _Numbers(page.width)
     recorded: Mapping[str, Any] = {}
     try:
-        sample = engine.subject(Cell(case.name, point, size, options.dtype, "manual")).sample
+        sample = engine.subject(planned[0]).sample
         trace = case.program.forward(NUMPY, sample.inputs)
         if case.code.backward is not None:
             recorded = case.program.backward(NUMPY, sample.cotangents, sample.inputs, trace)[1]
@@ -126,8 +126,8 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
     _say_missing(page, planned)
 
 
-def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str, str]:
-    """What to run, the point and the size."""
+def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str]:
+    """What to run, and the point."""
     from harness.plan import Request
 
     point = options.point or next(iter(case.declared.points), "draw0")
@@ -143,7 +143,7 @@ def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str, str
         step=options.step,
         intermediates=True,
     )
-    return request, point, "declared" if point in case.declared.points else options.size
+    return request, point
 
 
 @dataclass(frozen=True)
@@ -253,12 +253,12 @@ def _worst(row: Row) -> str:
 def _say_missing(page: _Page, planned: Iterable[Cell]) -> None:
     for cell in planned:
         if not _installed(cell):
-            method = backends.backend_class(cell.backend.partition(":")[0])
+            method = backends.class_of(cell.backend)
             page.say(f"{cell.backend} is not installed: {method.install}")
 
 
 def _installed(cell: Cell) -> bool:
-    return backends.backend_class(cell.backend.partition(":")[0]).installed()
+    return backends.class_of(cell.backend).installed()
 
 
 #: Instead of the value of an assignment that a later one replaces.

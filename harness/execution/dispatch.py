@@ -102,8 +102,7 @@ class Dispatcher:
     def _kind(self, cell: Cell) -> str:
         """The worker that runs a cell's method; the referee says of a framework that it is not
         installed."""
-        name = cell.backend.partition(":")[0]
-        framework = backends.backend_class(name).module
+        name, framework = cell.backend.method, backends.class_of(cell.backend).module
         return name if framework and self._workers.has(name) else REFEREE
 
     def _fill(self) -> None:

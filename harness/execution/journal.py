@@ -28,6 +28,7 @@ from harness import __version__, backends
 from harness.cases.case import Case
 from harness.cases.helpers import helpers
 from harness.errors import UsageError
+from harness.label import Label
 from harness.model import Row, Status
 from harness.plan import Cell, Request
 
@@ -61,8 +62,8 @@ class Keys:
             *map(str, (request.step, request.numeric, request.intermediates)),
         )
 
-    def _version(self, label: str) -> str:
-        name = label.partition(":")[0]
+    def _version(self, label: Label) -> str:
+        name = label.method
         if name not in self._versions:
             # The referee takes part in every row.
             everything = {"python-flint": version("python-flint")}

@@ -25,6 +25,7 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from harness import backends
+from harness.label import Label
 from harness.model import Failure, Status
 
 #: The worker that judges, and that runs the methods which need no framework.
@@ -78,7 +79,7 @@ class LocalWorkers:
     def warm(self, names: Sequence[str]) -> None:
         """Start the workers that take longest to be ready, as many as may work at a time, of the
         backends named (none: of all). Names that are none are left to whoever checks them."""
-        wanted = {name.partition(":")[0] for name in names} or set(backends.names())
+        wanted = {Label(name).method for name in names} or set(backends.names())
         methods = [backends.backend_class(name) for name in backends.names() if name in wanted]
         slow = [method for method in methods if method.module and method.installed()]
         for method in sorted(slow, key=lambda method: -method.startup)[: self.jobs]:

@@ -69,7 +69,7 @@ class GradientCell:
             result.append(self._derivative_row(f"d/d{path}", "gradients", path, found))
         if self.cell.backend == "manual":
             result.append(self._certificate_row(found))
-        native = self.cell.backend.endswith(":native")
+        native = self.cell.backend.native
         wanted = () if native else self.subject.wanted
         for name in dict.fromkeys([*found.intermediates, *wanted]):
             quantity = f"d/d{name} (intermediate)"
@@ -134,12 +134,12 @@ class GradientCell:
         self, expectation: Expectation, found: Gradients, modes: Sequence[str]
     ) -> Iterator[Row]:
         """Printed numbers, each with the tolerance that its digits carry."""
-        name, _, variant = self.cell.backend.partition(":")
-        if expectation.backend not in (None, name):
+        label = self.cell.backend
+        if expectation.backend not in (None, label.method):
             return
         note = ""
         if expectation.step is not None:
-            if name != "numeric" or "vjp" not in modes:
+            if label != "numeric" or "vjp" not in modes:
                 return
             again = compute(self.cell, self.bench, step=expectation.step)
             found = _with_rounding_alone(again, expectation.step)
@@ -148,7 +148,7 @@ class GradientCell:
             mode = "value" if kind == "values" else "vjp"
             array = getattr(found, kind).get(key)
             # A native function has no named intermediates, so none can be expected of it.
-            if mode not in modes or (array is None and variant == "native"):
+            if mode not in modes or (array is None and label.native):
                 continue
             expected, half = printed.to_arrays(numbers)
             allowance = half + self.subject.evidence.printed_allowance(kind, key)

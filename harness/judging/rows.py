@@ -67,7 +67,7 @@ def uncompared(cell: Cell, modes: Iterable[str], status: Status, detail: str) ->
 
 
 def _written(cell: Cell) -> bool:
-    return backends.backend_class(cell.backend.partition(":")[0]).written
+    return backends.class_of(cell.backend).written
 
 
 def describe(error: BaseException, case: Case) -> str:

@@ -27,7 +27,7 @@ def tried(
     `found` is all that the method said of the quantity `name`. Only a method that approximates may
     say how uncertain it is, or leave elements out.
     """
-    method = backends.backend_class(cell.backend.partition(":")[0])
+    method = backends.class_of(cell.backend)
     honest = found if found and method.approximate else None
     for tolerance in tolerances:
         verdict = judge(

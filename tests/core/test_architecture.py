@@ -21,8 +21,9 @@ FRAMEWORKS = ("autograd", "tensorflow", "torch", "jax")
 #: `harness.backends` is the list of names in the folder, not the backends in it.
 LAYERS: list[tuple[str, list[str]]] = [
     ("harness.errors", []),
+    ("harness.label", []),
     ("harness.directions", []),
-    ("harness.model", ["harness.directions"]),
+    ("harness.model", ["harness.directions", "harness.label"]),
     ("harness.dtypes", ["harness.model"]),
     ("harness.namespace", ["harness.errors"]),
     ("harness.imports", []),
@@ -271,7 +272,7 @@ def layering_faults(module: str, text: str) -> list[str]:
     allowed = next(patterns for name, patterns in LAYERS if fnmatchcase(module, name))
     faults = []
     for name, node in imported(ast.parse(text)):
-        if name.partition(".")[0] != "harness" or name == module:
+        if name.partition(".")[0] != "harness" or name in (module, "harness.label"):
             continue
         if not fits(name, allowed) or (fits(name, TOP) and not fits(module, MAY_IMPORT_TOP)):
             faults.append(f"{module}:{node.lineno} imports {name}")
