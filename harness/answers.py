@@ -43,7 +43,7 @@ def answer(cell: Cell, bench: Workbench) -> Answer:
                 found[mode] = _trained(cell, bench)
             else:
                 found[mode] = compute(cell, bench, mode)
-        except (Exception, SystemExit) as error:  # whatever a case or a framework raises
+        except Exception as error:  # whatever a case or a framework raises
             found[mode] = failure(error, cell, bench)
     return found
 

@@ -84,7 +84,13 @@ class Program:
     @cached_property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """Every name that the case's file defines."""
-        return self._functions()
+        found: Mapping[str, Callable[..., Any]] = _kept_going(self._functions)
+        return found
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Run a function of the case's file. Raises what it raises, and HarnessError where it would
+        end the process."""
+        return _kept_going(self.functions[name], *arguments, **options)
 
     def forward(
         self, xp: Any, inputs: Mapping[str, Any], leaves: Mapping[str, Any] | None = None
@@ -92,7 +98,7 @@ class Program:
         """Run `forward` on `inputs`, with each of `leaves` added to the intermediate it names."""
         recorder = Recorder(leaves)
         arguments = [inputs[name] for name in self.forward_code.parameters]
-        result = self.functions["forward"](recorder, xp, *arguments)
+        result = self.call("forward", recorder, xp, *arguments)
         outputs = result if len(self.forward_code.returns) > 1 else (result,)
         if len(outputs) == 1 and (result is None or isinstance(result, tuple | list | dict)):
             kind = type(result).__name__
@@ -117,7 +123,7 @@ class Program:
                     f"`backward` asks for `{name}`, which this run of `forward` did not assign"
                 )
         arguments = [found[name] for name in wanted]
-        result = self.functions["backward"](recorder, xp, *cotangents, *arguments)
+        result = self.call("backward", recorder, xp, *cotangents, *arguments)
         return result, recorder.values
 
 
@@ -140,6 +146,18 @@ def program_of(
         check_backward(first, second, None, file)
     functions = {"forward": staged_forward, "backward": staged_backward}
     return Program(first, second, lambda: functions), file, first.line  # type: ignore[arg-type,return-value]
+
+
+def _kept_going(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a case's code. What would end the process and is no Ctrl-C becomes an exception like
+    any other: `sys.exit(0)` in a case would end the run as if all had been well."""
+    try:
+        return function(*arguments, **options)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}: a case must not end the program that runs it"
+        raise HarnessError(what).with_traceback(error.__traceback__) from None
 
 
 def _uncached(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -125,7 +125,7 @@ def closed_form(case: Case, sample: Sample, steps: int) -> dict[str, Array] | No
         **sample.inputs,
     }
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    result = function(**{name: given[name] for name in names})
+    result = case.program.call("closed_form", **{name: given[name] for name in names})
     return {
         f"{training.of}.{path}" if path else training.of: np.asarray(leaf, dtype=np.float64)
         for path, leaf in trees.flatten(result).items()

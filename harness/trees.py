@@ -6,6 +6,7 @@ file can give the numbers of a tuple.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,6 +47,17 @@ def map_with_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
     return optree.tree_map_with_path(
         lambda path, leaf: function(join(path), leaf), tree, none_is_leaf=True
     )
+
+
+def digest(sample: Sample) -> str:
+    """A hash of every number of a sample: inputs, cotangents and tangents."""
+    found = hashlib.sha256()
+    for path, leaf in flatten((sample.inputs, sample.cotangents, sample.tangents)).items():
+        array = np.asarray(leaf)
+        # An object's bytes are its address.
+        data = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
+        found.update(f"{path} {array.dtype} {array.shape}\0".encode() + data)
+    return found.hexdigest()
 
 
 def assembler(

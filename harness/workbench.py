@@ -41,6 +41,12 @@ class Subject:
             tangents=not set(DIRECTIONAL).isdisjoint(request.modes),
         )
 
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the numbers, "" where no code of the case draws them: what two processes that
+        speak of one sample can compare."""
+        return trees.digest(self.sample) if self._case.supplies_inputs else ""
+
     @property
     def point(self) -> Point:
         """The declared point, or an empty one for a random draw."""

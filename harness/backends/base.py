@@ -272,12 +272,13 @@ class FrameworkBackend(Backend):
         """
         assemble = trees.assembler(sample, self.asarray)
         count = len(sample.differentiable)
-        native = program.functions[f"native_{self.name}"] if self.variant == NATIVE else None
+        native = f"native_{self.name}" if self.variant == NATIVE else ""
 
         def function(variables: Sequence[Any]) -> tuple[Any, ...]:
             inputs = assemble(variables[:count])
-            if native is not None:
-                result = native(**{name: inputs[name] for name in _parameters(native)})
+            if native:
+                names = _parameters(program.functions[native])
+                result = program.call(native, **{name: inputs[name] for name in names})
                 return tuple(result) if isinstance(result, tuple | list) else (result,)
             leaves = dict(zip(intermediates, variables[count:], strict=False))
             trace = program.forward(self.xp, inputs, leaves)

@@ -125,7 +125,7 @@ def _supply(case: Case, chance: Chance, sizes: Mapping[str, int]) -> dict[str, A
     """What the case's `inputs(rng, **sizes)` returns; nothing where there is no such function."""
     if not case.supplies_inputs:
         return {}
-    supplied = dict(case.program.functions["inputs"](chance.rng, **sizes))
+    supplied = dict(case.program.call("inputs", chance.rng, **sizes))
     for name in supplied:
         if name not in case.code.forward.parameters:
             problem = f"which `forward` does not take; {did_you_mean(name, case.leaves)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness import cli
 from harness.cases.registry import find, select
 from harness.errors import UsageError
-from harness.execution.workers import TIMEOUT, LocalWorkers, cores
+from harness.execution.workers import TIMEOUT, LocalWorkers, cores, no_silent_end
 
 if TYPE_CHECKING:
     from harness.execution.dispatch import Workers
@@ -25,7 +25,8 @@ def execute(options: argparse.Namespace) -> int:
     try:
         from harness.commands.comparison import compare
 
-        return compare(entries, options, workers)
+        with no_silent_end():
+            return compare(entries, options, workers)
     finally:
         if workers:
             workers.close()

@@ -103,9 +103,7 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
         trace = case.program.forward(NUMPY, sample.inputs)
         if case.code.backward is not None:
             recorded = case.program.backward(NUMPY, sample.cotangents, sample.inputs, trace)[1]
-    except HarnessError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever the case's own code raises
+    except Exception as error:  # whatever the case's own code raises
         raise HarnessError(describe(error, case)) from error
     page.header(case)
     inputs = [(name, text(value)) for name, value in flatten(sample.inputs).items()]

@@ -52,8 +52,8 @@ def _inquire(program: Program, sample: Sample, file: str) -> Findings:
     recorder, returned, line = Recorder(), {}, None
     arguments = [found[name] for name in code.parameters[len(sample.cotangents) :]]
     try:
-        backward = program.functions["backward"]
-        returned = backward(recorder, referee.xp, *lifted.cotangents, *arguments)
+        cotangents = lifted.cotangents
+        returned = program.call("backward", recorder, referee.xp, *cotangents, *arguments)
     except Exception as error:  # whatever a wrong backward raises
         line = fault_line(error, file)
     truths: dict[str, arb | None] = {}

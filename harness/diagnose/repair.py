@@ -255,7 +255,7 @@ def _shapes(program: Program, sample: Sample) -> dict[str, tuple[int, ...]]:
     recorder = Recorder()
     copies = [trees.map_with_path(lambda _, leaf: np.copy(leaf), each) for each in values.values()]
     with contextlib.suppress(Exception):  # what is wrong with it may be that it raises
-        program.functions["backward"](recorder, xp, *copies)
+        program.call("backward", recorder, xp, *copies)
     arrays = {name: each for name, each in (values | recorder.values).items() if _is_array(each)}
     return {name: np.shape(each) for name, each in arrays.items()}
 

@@ -13,22 +13,30 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from harness.answers import answer
 from harness.cases.case import Case
+from harness.errors import CaseError
 from harness.execution.memory import forget_peak, peak
 from harness.judging.cell import judged
-from harness.model import Answer, Array, Row
+from harness.model import Answer, Array, Failure, Row, Status
 from harness.plan import Cell, Request
 from harness.workbench import KEPT, Workbench
 
 T = TypeVar("T")
 
-#: A pickled answer but for the memory of its large arrays, as bytes.
-Packed: TypeAlias = tuple[bytes, list[Array]]
+
+class Packed(NamedTuple):
+    """An answer as it travels: pickled but for the memory of its large arrays, and the digest of
+    the sample that it is about ("" where that is not known)."""
+
+    head: bytes
+    large: list[Array]
+    sample: str = ""
+
 
 #: Bytes of an array from which on it is not copied to be packed.
 _LARGE = 2**16
@@ -41,8 +49,8 @@ def pack(case: Case, request: Request) -> bytes:
     return pickle.dumps((case, request), protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def pack_answer(found: Answer) -> Packed:
-    """An answer as it travels."""
+def pack_answer(found: Answer, sample: str = "") -> Packed:
+    """An answer as it travels, about the sample with that digest."""
     large: list[Array] = []
 
     def inside(buffer: pickle.PickleBuffer) -> bool:
@@ -53,20 +61,18 @@ def pack_answer(found: Answer) -> Packed:
         return False
 
     head = pickle.dumps(found, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=inside)
-    return head, large
+    return Packed(head, large, sample)
 
 
 def unpack_answer(packed: Packed) -> Answer:
     """The answer that was packed."""
-    head, large = packed
-    found: Answer = pickle.loads(head, buffers=large)
+    found: Answer = pickle.loads(packed.head, buffers=packed.large)
     return found
 
 
 def size_of(packed: Packed) -> int:
     """Bytes of a packed answer."""
-    head, large = packed
-    return len(head) + sum(each.nbytes for each in large)
+    return len(packed.head) + sum(each.nbytes for each in packed.large)
 
 
 @lru_cache(_KEPT)
@@ -100,7 +106,8 @@ def answers(parcel: bytes, cells: Sequence[Cell]) -> Done[Packed]:
         for cell in few:
             with suppress(Exception):  # `answer` meets it again, and makes a row of it
                 _ = bench.subject(cell).sample
-        found += map(pack_answer, [answer(cell, bench) for cell in few])
+        given = [(answer(cell, bench), _digest(cell, bench)) for cell in few]
+        found += (pack_answer(*each) for each in given)
     return Done(found, peak(), time.perf_counter() - start)
 
 
@@ -110,7 +117,30 @@ def verdicts(parcel: bytes, work: Sequence[tuple[Cell, Packed | None]]) -> Done[
     start = time.perf_counter()
     bench = _workbench(parcel)
     found = [
-        judged(cell, answer(cell, bench) if given is None else unpack_answer(given), bench)
+        judged(cell, answer(cell, bench) if given is None else _about(cell, given, bench), bench)
         for cell, given in work
     ]
     return Done(found, peak(), time.perf_counter() - start)
+
+
+def _digest(cell: Cell, bench: Workbench) -> str:
+    """The digest of the sample as this process draws it; "" where it cannot, which is told
+    elsewhere."""
+    with suppress(Exception):
+        return bench.subject(cell).digest
+    return ""
+
+
+def _about(cell: Cell, given: Packed, bench: Workbench) -> Answer:
+    """An answer that was given about the very numbers that it is judged by. `inputs` may have drawn
+    others in the process of the method, and that is no fault of the method."""
+    here = _digest(cell, bench)
+    if not given.sample or not here or given.sample == here:
+        return unpack_answer(given)
+    case = bench.cases[cell.case]
+    error = CaseError(
+        "`inputs` does not return the same numbers in every process",
+        file=case.code.file,
+        remedy="draw them from `rng`, which is seeded, and from nothing else",
+    )
+    return dict.fromkeys(bench.request.modes_of(cell), Failure(Status.ERROR, str(error)))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 from pebble import ProcessExpired, ProcessPool
@@ -209,8 +209,7 @@ def _prepare(
     # Whoever forked this process may have been started with others.
     os.environ.update(variables)
     # For pebble a process that ends with 0 has done so on its order, and its task is still to come.
-    leave = os._exit
-    os._exit = lambda status: leave(status or _SILENT)
+    os._exit = _never_silent(os._exit)  # type: ignore[assignment]
     if threads is not None and hasattr(os, "sched_setaffinity"):
         # The only limit that XLA's pools obey as well, and it ends wandering between processors.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
@@ -225,6 +224,21 @@ def _prepare(
         gc.enable()
     if memory_limit is not None:
         _limit(memory_limit)
+
+
+@contextmanager
+def no_silent_end() -> Iterator[None]:
+    """Whatever ends this process meanwhile with `os._exit(0)` does not look like success."""
+    leave = os._exit
+    os._exit = _never_silent(leave)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+def _never_silent(leave: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+    return lambda status: leave(status or _SILENT)
 
 
 def _end_with_parent() -> None:

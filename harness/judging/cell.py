@@ -43,7 +43,7 @@ def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
         try:
             found += judge(cell, bench, numbers).rows()
         # A reference runs the case's code, which may raise anything.
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             failed |= dict.fromkeys(numbers, failure(error, cell, bench))
     for mode, each in failed.items():
         blamed = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,9 +60,9 @@ def test_a_failure_arrives_as_it_was() -> None:
 
 def test_a_large_array_is_not_copied_to_be_packed() -> None:
     large, small = np.arange(float(LARGE)), np.arange(float(SMALL))
-    _, buffers = tasks.pack_answer({"vjp": Gradients({"f": large}, {"x": small})})
-    assert len(buffers) == 1
-    assert np.shares_memory(buffers[0], large)
+    packed = tasks.pack_answer({"vjp": Gradients({"f": large}, {"x": small})})
+    assert len(packed.large) == 1
+    assert np.shares_memory(packed.large[0], large)
 
 
 SOMETIMES = """
@@ -98,3 +99,41 @@ def test_a_task_answers_as_each_cell_alone_does(case: Callable[..., Case]) -> No
             assert isinstance(together, Gradients)
             np.testing.assert_array_equal(together.gradients["x"], alone.gradients["x"])
     assert statuses == {Failure, Gradients}
+
+
+@pytest.mark.parametrize("generator", ["np.random", "rng"])
+def test_an_answer_about_other_numbers_is_no_fault_of_the_method(
+    case: Callable[..., Case], generator: str
+) -> None:
+    made = case(
+        f"""
+        import numpy as np
+
+        def forward(xp, x):
+            f = x * x
+            return f
+
+        def backward(xp, df, x):
+            return {{"x": 2 * x * df}}
+
+        def inputs(rng):
+            return {{"x": {generator}.uniform(size=2)}}
+        """,
+        "inputs: {x: {}}\n",
+    )
+    np.random.seed(1)  # noqa: NPY002 - it is what a case should not draw from
+    request = Request(backends=("manual",), draws=1, modes=("value", "vjp"))
+    (cell,) = cells([made], request)
+    # Two packages are two workbenches, as in two processes.
+    there, here = (tasks.pack(made, replace(request, step=step)) for step in (1e-3, 1e-4))
+    (given,) = tasks.answers(there, [cell]).results
+    (rows,) = tasks.verdicts(here, [(cell, given)]).results
+    if generator == "rng":
+        assert {row.status for row in rows} == {Status.PASS}
+        return
+    assert [(row.mode, row.status) for row in rows] == [
+        ("value", Status.ERROR),
+        ("vjp", Status.ERROR),
+    ]
+    assert f"{made.code.file}: `inputs` does not return the same numbers" in rows[0].detail
+    assert "draw them from `rng`" in rows[0].detail
