@@ -20,6 +20,7 @@ from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Mark, Status
 from harness.plan import Cell, Request, cells
+from harness.quantity import Quantity
 from harness.truth.sides import Sides, along_axes
 
 #: |got - convention| below this times the larger one-sided derivative counts as equal; the methods
@@ -123,7 +124,7 @@ def _marks(
                     cell.case,
                     cell.point,
                     cell.dtype,
-                    f"d/d{path}",
+                    Quantity("gradient", path),
                     place,
                     left,
                     right,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.directions import Slopes
 from harness.label import Label
+from harness.quantity import Quantity
 
 Array: TypeAlias = npt.NDArray[Any]
 #: What a method can be asked about a sample; training is a run of many gradients.
@@ -59,9 +60,6 @@ class Status(StrEnum):
 
 
 _RANKS = {status: rank for rank, status in enumerate(Status)}
-
-#: The quantity of the row that says what is proved about a backward.
-CERTIFICATE = "certificate"
 
 #: The statuses that a framework may have with reason, and a hand-written backward may not.
 EXCUSED = frozenset({Status.UNSTABLE, Status.CONVENTION, Status.JUMP})
@@ -159,7 +157,7 @@ class Row:
     dtype: str
     backend: Label
     mode: str
-    quantity: str
+    quantity: Quantity
     status: Status
     max_abs_error: float = float("nan")
     max_rel_error: float = float("nan")

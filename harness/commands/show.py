@@ -18,6 +18,7 @@ from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import find, select
 from harness.errors import HarnessError, UsageError
+from harness.quantity import Kind, Quantity
 from harness.report.console import Output
 from harness.report.grid import grid
 
@@ -165,8 +166,8 @@ def _methods(engine: Engine, planned: Iterable[Cell]) -> list[_Method]:
             except Exception:  # its rows say what it raises
                 found.append(_Method(cell.backend, rows, {}))
                 continue
-            sampled = {f"d/d{name}" for name in numbers.sampled}
-            sampled |= {f"{quantity} (intermediate)" for quantity in sampled}
+            kinds: tuple[Kind, ...] = ("gradient", "intermediate")
+            sampled = {Quantity(kind, name) for name in numbers.sampled for kind in kinds}
             found.append(_Method(cell.backend, rows, _by_quantity(numbers), frozenset(sampled)))
     return found
 
@@ -174,8 +175,8 @@ def _methods(engine: Engine, planned: Iterable[Cell]) -> list[_Method]:
 def _by_quantity(found: Gradients) -> dict[str, Any]:
     return {
         **found.values,
-        **{f"d/d{name}": array for name, array in found.gradients.items()},
-        **{f"d/d{name} (intermediate)": each for name, each in found.intermediates.items()},
+        **{Quantity("gradient", name): array for name, array in found.gradients.items()},
+        **{Quantity("intermediate", name): each for name, each in found.intermediates.items()},
     }
 
 
@@ -198,7 +199,7 @@ def _show_forward(
         if f"d{name}" in recorded:
             return text(recorded[f"d{name}"])
         for method in methods:
-            if (array := method.arrays.get(f"d/d{name} (intermediate)")) is not None:
+            if (array := method.arrays.get(Quantity("intermediate", name))) is not None:
                 return f"{text(array)}\nby {method.label}"
         return ""
 

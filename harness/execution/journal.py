@@ -31,6 +31,7 @@ from harness.errors import UsageError
 from harness.label import Label
 from harness.model import Row, Status
 from harness.plan import Cell, Request
+from harness.quantity import Quantity
 
 JOURNAL = "results.jsonl"
 _LOCK = ".results.lock"
@@ -155,4 +156,9 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _row(found: Mapping[str, Any]) -> Row:
-    return Row(**{**found, **{name: float(found[name]) for name in _FLOATS}})
+    typed = {
+        "backend": Label(found["backend"]),
+        "quantity": Quantity.parse(found["quantity"]),
+        "status": Status(found["status"]),
+    }
+    return Row(**{**found, **typed, **{name: float(found[name]) for name in _FLOATS}})

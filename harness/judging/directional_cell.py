@@ -19,6 +19,7 @@ from harness.judging.compare import Allows, Truth, Verdict, judge
 from harness.judging.trial import WRONG, tried
 from harness.model import DIRECTIONAL, Array, Gradients, Row, Status, TaskMode
 from harness.plan import Cell
+from harness.quantity import Quantity
 from harness.rounding.deviation import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
@@ -55,7 +56,14 @@ class DirectionalCell:
             verdict, source = self._unjudged(mode, name, got, truth), ""
         else:
             verdict, source = self._verdict(mode, name, got, truth), truth.source
-        return rows.judged(self.cell, mode, f"{mode} {name}", verdict, source, found)
+        return rows.judged(
+            self.cell,
+            mode,
+            Quantity("jvp" if mode == "jvp" else "hvp", name),
+            verdict,
+            source,
+            found,
+        )
 
     def _unjudged(self, mode: TaskMode, name: str, got: Array | None, reason: str) -> Verdict:
         """What is no such array is wrong without any reference."""

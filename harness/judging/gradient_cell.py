@@ -17,8 +17,9 @@ from harness.dtypes import is_half, unit_roundoff
 from harness.judging import rows
 from harness.judging.compare import Allows, Tolerance, Truth, Verdict, exactly
 from harness.judging.trial import WRONG, tried
-from harness.model import CERTIFICATE, Array, Gradients, Row, Sample, Status
+from harness.model import Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
+from harness.quantity import CERTIFICATE, Kind, Quantity
 from harness.rounding.deviation import RoundingTolerance
 from harness.workbench import Workbench, tolerance_of
 
@@ -56,7 +57,11 @@ class GradientCell:
             ours = {self.cell.backend, truth.source} <= {"manual", "numeric"}
             if ours and verdict.status == Status.PASS:  # both ran the same `forward` on numpy
                 verdict = Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
-            result.append(rows.judged(self.cell, "value", name, verdict, truth.source, found))
+            result.append(
+                rows.judged(
+                    self.cell, "value", Quantity("value", name), verdict, truth.source, found
+                )
+            )
         return result
 
     def _derivative_rows(self, found: Gradients) -> list[Row]:
@@ -66,21 +71,22 @@ class GradientCell:
             return rows.uncompared(self.cell, ["vjp"], Status.UNDECIDED, detail)
         result = []
         for path in self.subject.sample.differentiable:
-            result.append(self._derivative_row(f"d/d{path}", "gradients", path, found))
+            result.append(self._derivative_row(Quantity("gradient", path), "gradients", found))
         if self.cell.backend == "manual":
             result.append(self._certificate_row(found))
         native = self.cell.backend.native
         wanted = () if native else self.subject.wanted
         for name in dict.fromkeys([*found.intermediates, *wanted]):
-            quantity = f"d/d{name} (intermediate)"
+            quantity = Quantity("intermediate", name)
             if self.cell.backend == "manual" and name not in found.intermediates:
                 verdict = Verdict(Status.UNDECIDED, detail=f"`backward` assigns no `d{name}`")
                 result.append(rows.judged(self.cell, "vjp", quantity, verdict, "", found))
             else:
-                result.append(self._derivative_row(quantity, "intermediates", name, found))
+                result.append(self._derivative_row(quantity, "intermediates", found))
         return result
 
-    def _derivative_row(self, quantity: str, kind: str, name: str, found: Gradients) -> Row:
+    def _derivative_row(self, quantity: Quantity, kind: str, found: Gradients) -> Row:
+        name = quantity.name
         got = getattr(found, kind).get(name)
         truth = self.subject.evidence.derivative(name, judged=self.cell.backend)
         verdict = self._judge(kind, name, got, truth, found)
@@ -99,7 +105,7 @@ class GradientCell:
             "kink": Status.KINK,
             "undecided": Status.UNDECIDED,
         }[certificate.state]
-        wrong = ", ".join(f"d/d{name}" for name in certificate.wrong)
+        wrong = ", ".join(Quantity("gradient", name) for name in certificate.wrong)
         proved = certificate.state in ("verified", "close")
         digits = certificate.digits if proved else math.nan
         detail = {
@@ -155,11 +161,7 @@ class GradientCell:
             allowance = allowance + self._printed_rounding(expectation.dtype, kind, key, expected)
             truth = Truth(expected, "printed")
             verdict = self._judge(kind, key, array, truth, found, allowance)
-            quantity = {
-                "values": f"expect {key}",
-                "gradients": f"expect d/d{key}",
-                "intermediates": f"expect d/d{key} (intermediate)",
-            }[kind]
+            quantity = Quantity(_QUANTITIES[kind], key, expected=True)
             yield rows.judged(self.cell, mode, quantity, verdict, "printed", found, note)
 
     def _printed_rounding(self, dtype: str, kind: str, key: str, expected: Array) -> Array:
@@ -223,6 +225,14 @@ class GradientCell:
                 yield tolerance_of(self.case, self.cell.dtype)
                 return
             yield RoundingTolerance(getattr(deviation, kind)[name])
+
+
+#: Field of Gradients -> the kind of quantity that it holds.
+_QUANTITIES: dict[str, Kind] = {
+    "values": "value",
+    "gradients": "gradient",
+    "intermediates": "intermediate",
+}
 
 
 def _how_far(digits: float) -> str:

@@ -17,13 +17,14 @@ from harness.errors import CaseError, HarnessError
 from harness.judging.compare import Verdict
 from harness.model import Gradients, Row, Status
 from harness.plan import Cell
+from harness.quantity import ALL, Quantity
 from harness.staging import fault_line
 
 
 def judged(
     cell: Cell,
     mode: str,
-    quantity: str,
+    quantity: Quantity,
     verdict: Verdict,
     reference: str,
     found: Gradients | None = None,
@@ -57,7 +58,7 @@ def uncompared(cell: Cell, modes: Iterable[str], status: Status, detail: str) ->
             cell.dtype,
             cell.backend,
             mode,
-            "all",
+            ALL,
             status,
             written=_written(cell),
             detail=detail,
@@ -114,7 +115,7 @@ def _covers(gap: Gap, row: Row) -> bool:
         (gap.mode, row.mode),
         (gap.point, row.point),
         (gap.dtype, row.dtype),
-        (None if row.quantity == "all" else gap.quantity, row.quantity),
+        (None if row.quantity == ALL else gap.quantity, row.quantity),
     ]
     return all(want is None or want == have for want, have in wanted)
 

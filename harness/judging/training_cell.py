@@ -23,6 +23,7 @@ from harness.judging import rows
 from harness.judging.compare import Tolerance, Truth, judge
 from harness.model import Array, Gradients, Row, Sample, Status
 from harness.plan import Cell
+from harness.quantity import Quantity
 from harness.workbench import Workbench
 
 
@@ -83,8 +84,10 @@ class TrainingCell:
             ):
                 verdict = replace(verdict, status=Status.UNSUPPORTED)
                 note = f"chaotic, so nothing can be said: {note}; choose another `start`"
-            prefix = "expect " if source == "closed form" else ""
-            quantity = f"{prefix}{path} after {self.steps} steps"
+            expected_one = source == "closed form"
+            quantity = Quantity(
+                "trained", f"{path} after {self.steps} steps", expected=expected_one
+            )
             result.append(rows.judged(cell, "train", quantity, verdict, source, note=note))
         return result
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from harness.dtypes import dtype_digits
 from harness.model import Row, Status
+from harness.quantity import ALL
 
 
 def gather(rows: Sequence[Row]) -> list[tuple[Row, int]]:
@@ -32,7 +33,7 @@ def explain(row: Row, again: str = "", others: int = 0) -> str:
     """
     size = "" if row.size in ("default", "declared") else row.size
     where = ", ".join(filter(None, (row.point, size, row.dtype)))
-    quantity = row.mode if row.quantity == "all" else row.quantity
+    quantity = row.mode if row.quantity == ALL else row.quantity
     lines = [f"{row.status}: {row.case} [{where}] {row.backend}: {quantity}"]
     if row.got or row.expected:
         got, expected = _aligned(row.got, row.expected)

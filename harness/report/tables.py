@@ -7,7 +7,8 @@ from dataclasses import fields
 
 import pandas as pd
 
-from harness.model import CERTIFICATE, Row, Status
+from harness.model import Row, Status
+from harness.quantity import CERTIFICATE
 from harness.report.message import mark, verified_digits
 
 COLUMNS = [field.name for field in fields(Row)]

@@ -22,6 +22,7 @@ FRAMEWORKS = ("autograd", "tensorflow", "torch", "jax")
 LAYERS: list[tuple[str, list[str]]] = [
     ("harness.errors", []),
     ("harness.label", []),
+    ("harness.quantity", []),
     ("harness.directions", []),
     ("harness.model", ["harness.directions", "harness.label"]),
     ("harness.dtypes", ["harness.model"]),
@@ -272,7 +273,9 @@ def layering_faults(module: str, text: str) -> list[str]:
     allowed = next(patterns for name, patterns in LAYERS if fnmatchcase(module, name))
     faults = []
     for name, node in imported(ast.parse(text)):
-        if name.partition(".")[0] != "harness" or name in (module, "harness.label"):
+        if name.partition(".")[0] != "harness" or name in (
+            *(module, "harness.label", "harness.quantity"),
+        ):
             continue
         if not fits(name, allowed) or (fits(name, TOP) and not fits(module, MAY_IMPORT_TOP)):
             faults.append(f"{module}:{node.lineno} imports {name}")

@@ -14,8 +14,9 @@ from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.dtypes import FORMATS, convert, numpy_dtype
 from harness.engine import Engine
-from harness.model import CERTIFICATE, Row, Status, Task
+from harness.model import Row, Status, Task
 from harness.plan import Request, cells
+from harness.quantity import CERTIFICATE
 from harness.rounding.emulated import EmulatedBackend
 
 HALVES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

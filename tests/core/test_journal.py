@@ -227,7 +227,7 @@ def test_a_row_comes_back_as_it_was(
     case = load(write_case(folder, PYTHON, YAML))
     request = Request(backends=("manual",))
     plan = cells([case], request)
-    row = Row("a", "b", "c", "d", "e", "vjp", "f", "pass", digits=number, detail=text)
+    row = Row("a", "b", "c", "d", "e", "vjp", "f", Status.PASS, digits=number, detail=text)
     journal = Journal(folder, Keys([case], request))
     journal.append(plan[0], [row])
     journal.close()
