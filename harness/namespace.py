@@ -1,4 +1,5 @@
-"""The `xp` that a case's code is written against: the Python array API standard (2024.12).
+"""The `xp` that a case's code is written against: the Python array API standard (2024.12), and the
+functions of `harness.operators`.
 
 Each backend builds one `Namespace` around its framework's own functions. Here is only what they
 share: the list of names that a case may use, and the error for a name that a framework lacks.
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import Unsupported
+from harness.operators.table import OPERATORS
+from harness.operators.writing import plain_index
 
 #: Functions, constants and dtypes of the main namespace that a case may use.
 STANDARD = frozenset(
@@ -38,6 +41,9 @@ STANDARD = frozenset(
     """.split()
 )
 
+#: Every name of the main namespace that a case may use.
+NAMES = STANDARD | OPERATORS.keys()
+
 #: Functions of `xp.linalg`.
 LINALG = frozenset(
     """
@@ -48,11 +54,14 @@ LINALG = frozenset(
 
 
 class Namespace:
-    """One backend's `xp`: `overrides` first, then the attributes of `module`.
+    """One backend's `xp`: `overrides` first, then the operators, then the attributes of `module`.
 
     `gaps` maps a name that the framework has but cannot differentiate, or lacks, to the reason;
     using it raises `Unsupported`, as does any standard name that neither source offers.
     """
+
+    #: An index as numpy reads it; a backend whose arrays need more than that overrides it.
+    plain_index = staticmethod(plain_index)
 
     def __init__(
         self,
@@ -75,8 +84,11 @@ class Namespace:
             raise AttributeError(name)
         if name in self._gaps:
             raise Unsupported(f"{self._backend}: `{self._prefix}.{name}`: {self._gaps[name]}")
+        value = None
+        if name in OPERATORS and self._prefix == "xp":
+            value = OPERATORS[name].of(self._backend, self)
         try:
-            value = getattr(self._module, name)
+            value = getattr(self._module, name) if value is None else value
         except AttributeError:
             raise Unsupported(f"{self._backend} has no `{self._prefix}.{name}`") from None
         self.__dict__[name] = value
@@ -84,6 +96,13 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"<{self._prefix} of {self._backend}>"
+
+
+def of_numpy() -> Namespace:
+    """The namespace of numpy arrays."""
+    import array_api_compat.numpy
+
+    return Namespace("numpy", array_api_compat.numpy)
 
 
 def named_result(fields: str, function: Callable[..., Any]) -> Callable[..., Any]:

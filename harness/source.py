@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.errors import CaseError, did_you_mean
-from harness.namespace import LINALG, STANDARD
+from harness.namespace import LINALG, NAMES
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -312,11 +312,11 @@ def check_namespace(node: Definition, file: Path | str) -> None:
         if not isinstance(child, ast.Attribute):
             continue
         owner = ast.unparse(child.value)
-        valid = {"xp": STANDARD, "xp.linalg": LINALG}.get(owner)
+        valid = {"xp": NAMES, "xp.linalg": LINALG}.get(owner)
         if valid is not None and child.attr not in valid:
             raise CaseError(
                 f"`{owner}.{child.attr}` does not exist; {did_you_mean(child.attr, valid)}",
                 file=file,
                 line=child.lineno,
-                remedy="`xp` follows the Python array API standard",
+                remedy="`xp` has the Python array API standard, and what README lists besides",
             )

@@ -15,7 +15,6 @@ import sys
 from textwrap import dedent
 from typing import Any
 
-import array_api_compat.numpy as numpy_xp
 import numpy as np
 import pytest
 
@@ -23,6 +22,7 @@ from harness import trees
 from harness.backends.base import FrameworkBackend
 from harness.errors import Unsupported
 from harness.model import Sample, Task
+from harness.namespace import of_numpy
 from harness.source import parse
 from harness.staging import Program
 
@@ -33,6 +33,9 @@ INSTALLED = tuple(
     if importlib.import_module(f"harness.backends.{name}").BACKEND.installed()
 )
 MADE: dict[str, FrameworkBackend] = {}
+
+
+numpy_xp = of_numpy()
 
 
 def backend(label: str) -> FrameworkBackend:
@@ -294,6 +297,45 @@ lines(
     b=normal(3, 2),
 )
 lines("xp.exp(x) * xp.sum(x)\nxp.max(x) + xp.mean(x)\nx * x", x=np.array(0.3))
+lines(
+    """
+    xp.erf(x)
+    xp.erfc(x)
+    xp.logsumexp(x)
+    xp.logsumexp(x, axis=1)
+    xp.logsumexp(x, axis=(0, 1), keepdims=True)
+    xp.logsumexp(x[0, 0])
+    xp.softmax(x)
+    xp.softmax(x, axis=0)
+    xp.log_softmax(x)
+    xp.log_softmax(x, axis=0)
+    xp.einsum("ij,kj->ik", x, x)
+    xp.einsum("ij->j", x)
+    xp.einsum("ii->i", x[:, :3])
+    xp.einsum("ij,kj,kl->il", x, x, x)
+    xp.einsum("bi,bj->bij", x, x)
+    xp.einsum("ij,ij", x, x)
+    xp.pad(x, 1)
+    xp.pad(x, (1, 0))
+    xp.pad(x, ((0, 1), (2, 0)), constant_values=2.5)
+    xp.one_hot(labels, 4, dtype=x.dtype) * x
+    xp.segment_sum(x, labels, 3)
+    xp.segment_sum(x[:, 0], labels, 3)
+    xp.set_at(x, 1, 0.0)
+    xp.set_at(x, (xp.arange(3), labels), x[:, 0] * x[:, 1])
+    xp.set_at(x, (slice(None), labels), x[:, :3] * 2.0)
+    xp.set_at(x, (slice(None, None, -2), [1, 3]), x[:2, :2])
+    xp.set_at(x, x > 0, 1.5)
+    xp.set_at(x, labels > 1, 1.5)
+    xp.set_at(x, (..., 1), x[0, 0])
+    xp.add_at(x, (xp.arange(3), labels), x[:, 0])
+    xp.add_at(x, labels, x * x)
+    xp.add_at(x, x > 0, x[0, 0])
+    """,
+    x=normal(3, 4),
+    labels=np.array([2, 0, 2]),
+)
+lines("xp.lgamma(x)\nxp.digamma(x)", x=positive(3, 4))
 
 #: What a framework has no derivative of.
 LACKS: dict[str, tuple[str, ...]] = {

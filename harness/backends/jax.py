@@ -38,7 +38,24 @@ class JaxBackend(FrameworkBackend):
 
     @cached_property
     def xp(self) -> Namespace:
-        return Namespace("jax", self._jax.numpy)
+        jax = self._jax
+        plain = Namespace("jax", jax.numpy)
+
+        # Compiled, an index is known by its shape alone, and jax has to write by itself: of an
+        # element that is written twice it does not say which value stays.
+        def set_at(x: Any, key: Any, value: Any, /) -> Any:
+            try:
+                return plain.set_at(x, key, value)
+            except jax.errors.TracerArrayConversionError:
+                return x.at[key].set(value)
+
+        def add_at(x: Any, key: Any, value: Any, /) -> Any:
+            try:
+                return plain.add_at(x, key, value)
+            except jax.errors.TracerArrayConversionError:
+                return x.at[key].add(value)
+
+        return Namespace("jax", jax.numpy, {"set_at": set_at, "add_at": add_at})
 
     def start(self, shared: str | None = None) -> None:
         super().start(shared)

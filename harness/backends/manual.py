@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
@@ -21,7 +20,7 @@ from harness.backends.base import VJP, Backend, Call
 from harness.dtypes import locked
 from harness.errors import HarnessError, Unsupported, did_you_mean
 from harness.model import MODES, Array, Gradients, Sample, Task
-from harness.namespace import Namespace
+from harness.namespace import of_numpy
 from harness.staging import Program, Trace
 
 
@@ -39,7 +38,7 @@ class ManualBackend(Backend):
 
     def __init__(self, variant: str = "") -> None:
         super().__init__(variant)
-        self.xp = Namespace("numpy", array_numpy)
+        self.xp = of_numpy()
 
     @np.errstate(all="ignore")
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:

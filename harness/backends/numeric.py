@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import trees
@@ -36,7 +35,7 @@ from harness.directions import Slopes
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
-from harness.namespace import Namespace
+from harness.namespace import of_numpy
 from harness.staging import Program
 
 #: Elements per input beyond which a seeded sample of them is taken, ten evaluations each.
@@ -104,7 +103,7 @@ class NumericBackend(Backend):
     def __init__(self, variant: str = "", step: float | None = None, numeric: str = "auto") -> None:
         super().__init__(variant)
         self.plan = Plan(numeric, step)
-        self.xp = Namespace("numpy", array_numpy)
+        self.xp = of_numpy()
 
     @np.errstate(all="ignore")
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:

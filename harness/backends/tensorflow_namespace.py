@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.dtypes import finfo, isdtype
+from harness.errors import Unsupported
 from harness.namespace import Namespace, named_result
 
 #: Standard name -> name in tf.experimental.numpy.
@@ -58,7 +59,7 @@ _GAPS = {
 def namespace(tf: Any) -> Namespace:
     """The array API namespace of tensorflow, given its module."""
     linalg = Namespace("tensorflow", tf.linalg, _linalg(tf), prefix="xp.linalg")
-    overrides = {**_main(tf), "linalg": linalg}
+    overrides = {**_main(tf), **_indexing(tf), "linalg": linalg}
     return Namespace("tensorflow", tf.experimental.numpy, overrides, gaps=_GAPS)
 
 
@@ -245,6 +246,22 @@ def _main(tf: Any) -> dict[str, Any]:
         "vecdot": vecdot,
         "where": where,
     }
+
+
+def _indexing(tf: Any) -> dict[str, Any]:
+    """What a tensor's own brackets lack."""
+
+    def index(key: Any) -> Any:
+        if isinstance(key, tuple):
+            return tuple(map(index, key))
+        if tf.is_tensor(key) and not tf.executing_eagerly():
+            found = tf.get_static_value(key)
+            if found is None:
+                raise Unsupported("tensorflow: an index that a compiled function computes")
+            return found
+        return Namespace.plain_index(key)
+
+    return {"plain_index": index}
 
 
 def _linalg(tf: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class TorchBackend(FrameworkBackend):
     def xp(self) -> Namespace:
         import array_api_compat.torch as module
 
-        return Namespace("torch", module, _creation(module))
+        return Namespace("torch", module, {**_creation(module), **_operators(module)})
 
     def asarray(self, array: Array) -> Any:
         # torch shares numpy's memory, warns of read-only and refuses reversed arrays; not a copy.
@@ -187,6 +187,26 @@ def _creation(module: Any) -> dict[str, Any]:
         **{name: plain(getattr(module, name)) for name in "empty eye linspace ones zeros".split()},
         **{name: inferred(getattr(module, name)) for name in "arange full".split()},
         "asarray": asarray,
+    }
+
+
+def _operators(module: Any) -> dict[str, Any]:
+    """Those of `harness.operators` that torch has under other terms."""
+
+    def logsumexp(x: Any, /, axis: Any = None, keepdims: bool = False) -> Any:
+        axes = tuple(range(x.ndim)) if axis is None else axis
+        return module.logsumexp(x, axes, keepdims) if x.ndim else x
+
+    def segment_sum(data: Any, segment_ids: Any, num_segments: int, /) -> Any:
+        known = (segment_ids >= 0) & (segment_ids < num_segments)
+        start = module.zeros((num_segments, *data.shape[1:]), dtype=data.dtype)
+        return start.index_add(0, segment_ids[known].to(module.int64), data[known])
+
+    return {
+        "logsumexp": logsumexp,
+        "softmax": lambda x, /, axis=-1: module.softmax(x, axis),
+        "log_softmax": lambda x, /, axis=-1: module.log_softmax(x, axis),
+        "segment_sum": segment_sum,
     }
 
 

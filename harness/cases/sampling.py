@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import array_api_compat.numpy as array_numpy
 import numpy as np
 
 from harness import printed, trees
@@ -26,10 +25,10 @@ from harness.cases.schema import Leaf, Point
 from harness.dtypes import convert, is_floating
 from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
-from harness.namespace import Namespace
+from harness.namespace import of_numpy
 from harness.staging import Trace
 
-NUMPY = Namespace("numpy", array_numpy)
+NUMPY = of_numpy()
 #: What is declared of a point that is not: nothing.
 RANDOM = Point()
 

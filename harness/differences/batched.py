@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 
 from harness.differences.lanes import Batched
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.namespace import Namespace, of_numpy
 
-_numpy: Any = array_api_compat.numpy
+_numpy: Any = of_numpy()
 
 #: Elementwise functions through which the derivative of the imaginary part is that of the real one.
 #: Not log1p: numpy's complex one loses the digits that it exists for.
@@ -44,22 +44,16 @@ _ELEMENTWISE = frozenset(
     bitwise_and bitwise_invert bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
     """.split()
 )
+#: Those of scipy, which is not imported for nothing.
+_SPECIAL = ("erf", "erfc", "lgamma", "digamma")
 #: Functions over one axis, several or all, and whether they are analytic.
 _REDUCTIONS = dict.fromkeys("sum prod mean".split(), True) | dict.fromkeys(
     "max min all any var std".split(), False
 )
 #: Functions along one axis, with the default; None for all elements in a row.
 _ALONG = {
-    "cumulative_sum": None,
-    "cumulative_prod": None,
-    "roll": None,
-    "repeat": None,
-    "take": None,
-    "argmax": None,
-    "argmin": None,
-    "diff": -1,
-    "sort": -1,
-    "argsort": -1,
+    **dict.fromkeys("cumulative_sum cumulative_prod roll repeat take argmax argmin".split()),
+    **dict.fromkeys("diff sort argsort".split(), -1),
 }
 _ALONG_ANALYTIC = frozenset("cumulative_sum cumulative_prod roll repeat take diff".split())
 #: Functions of matrices, which numpy stacks by itself, where they are analytic.
@@ -72,6 +66,10 @@ _PLAIN = frozenset(
     arange empty eye full linspace ones zeros finfo iinfo isdtype can_cast
     """.split()
 )
+
+
+def _special(name: str, x: Any) -> Any:
+    return getattr(_numpy, name)(x)
 
 
 def _refuse(name: str) -> Any:
@@ -379,6 +377,7 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     **{name: _like(name) for name in ("zeros_like", "ones_like", "full_like", "empty_like")},
     **{name: getattr(_numpy, name) for name in _PLAIN},
     **{name: _elementwise(name, getattr(_numpy, name)) for name in _ANALYTIC | _ELEMENTWISE},
+    **{name: _elementwise(name, partial(_special, name)) for name in _SPECIAL},
     **{name: _reduction(name, getattr(_numpy, name), kept) for name, kept in _REDUCTIONS.items()},
     **{name: _along(name, getattr(_numpy, name), axis) for name, axis in _ALONG.items()},
     **{name: _stackable(name, getattr(_numpy, name)) for name in _STACKED},
