@@ -6,6 +6,7 @@ applied to the exact inputs, so that a number that lies outside is proved wrong.
 """
 
 from harness.referee.array import BallArray
+from harness.referee.names import numbered
 from harness.referee.record import recorded
 from harness.referee.space import namespace, xp
 from harness.referee.surface import (
@@ -44,6 +45,7 @@ __all__ = [
     "lift_direction",
     "midpoints",
     "namespace",
+    "numbered",
     "overlap",
     "radii",
     "recorded",

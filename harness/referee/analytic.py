@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from flint import arb, arb_series, ctx
 
-from harness.referee import taylor
+from harness.referee import names, taylor
 from harness.referee.elements import (
     MINUS_INFINITY,
     ZERO,
@@ -88,6 +88,7 @@ def native(
     a functional equation is cheaper than a series per element (0.6 us against 1.6 for `exp`).
     """
 
+    @names.named
     def function(x: Taylor) -> Taylor:
         x = taylor.tightened(x)
         if x.degree is None or x.order == 0:
@@ -135,6 +136,7 @@ def valued(x: Taylor, values: Values) -> Taylor:
 def composed(formula: Function, values: Values) -> Function:
     """A function given by an identity between series, and by FLINT's function of a ball."""
 
+    @names.named
     def function(x: Taylor) -> Taylor:
         x = taylor.tightened(x)
         if x.degree is None or x.order == 0 or not x.degree.any():
@@ -209,9 +211,8 @@ def _cosh(x: Taylor) -> Taylor:
 _root_values = elementwise(arb.sqrt, 1, lambda x: bool(x < 0))
 
 
-def root(x: Taylor) -> Taylor:
-    """The square root where x(0) is positive; NaN coefficients elsewhere (see `powers`)."""
-    return native(arb_series.sqrt, _root_values, replace_value=True)(x)
+#: The square root where x(0) is positive; NaN coefficients elsewhere (see `powers`).
+root = native(arb_series.sqrt, _root_values, replace_value=True)
 
 
 def _asinh(x: Taylor) -> Taylor:

@@ -6,6 +6,10 @@ random. Here an answer is positive, negative, zero, or none of them.
 
 The sign of a series is that of its first non-zero coefficient: what holds for t -> 0+. Lifting
 along +e_i and -e_i so selects the two sides of a kink.
+
+A larger of two needs less than an order. Two analytic functions of t are identical or ordered on
+some (0, e), so the larger is one of them; where they overlap in every known coefficient, the hull
+of both contains it, hardly wider than either. Where slopes differ, that would be no answer.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from flint import arb
 
-from harness.referee import record, taylor
+from harness.referee import names, record, taylor
 from harness.referee.elements import ZERO, Booleans, boxed, greater_mask, less_mask
 from harness.referee.taylor import INFINITE, Taylor, constant, part
 from harness.referee.undecided import OrderExhausted, Undecided
@@ -40,8 +45,9 @@ class Signs(NamedTuple):
 
 def signs(x: Taylor, y: Taylor) -> Signs:
     """The signs of x - y for t -> 0+, broadcasting."""
-    if x.degree is not None or y.degree is not None:
+    if x.degree is not None or y.degree is not None or names.table() is not None:
         x, y = taylor.broadcast(x, y)
+    alike = names.alike(x, y)
     positive = greater_mask(x.parts[0], y.parts[0])
     negative, zero, tied = (np.zeros_like(positive) for _ in range(3))
     shape = positive.shape
@@ -57,16 +63,25 @@ def signs(x: Taylor, y: Taylor) -> Signs:
             record.take_limit()
         same &= ~(positive | negative)
         a, b = (np.broadcast_to(part(each, k), shape)[same] for each in (x, y))
-        # `==` of balls: both are exact and the same number.
-        same[same] = np.fromiter((p == q for p, q in zip(a, b, strict=True)), bool, len(a))
+        equal = np.fromiter((_equal(p, q) for p, q in zip(a, b, strict=True)), bool, len(a))
+        if alike is not None and not k:
+            equal |= alike[1][same]
+        same[same] = equal
         if not same.any():
-            return Signs(positive, negative, zero, tied)
+            break
     if x.degree is None and y.degree is None:
         return Signs(positive, negative, same, tied)
-    known = x.exact() & y.exact()
+    identical = zero if alike is None else alike[0]
+    known = identical | (same & x.exact() & y.exact())
     if (same & ~known).any():
         record.take_limit()
-    return Signs(positive, negative, same & known, same & ~known)
+    return Signs(positive, negative, known, same & ~known)
+
+
+def _equal(p: arb, q: arb) -> bool:
+    """Whether two balls are one number: both exact and the same, or one and the same result of an
+    operation, which stands for one number."""
+    return bool(p == q) or (p is q and p.is_finite())
 
 
 def sign(x: Taylor) -> Signs:
@@ -94,30 +109,62 @@ def decided(found: Signs, name: str, *, ties: bool = False) -> Signs:
 def chosen(first: Booleans, found: Signs, x: Taylor, y: Taylor) -> Taylor:
     """x where `first`, else y, by the signs of x - y. Where the two are tied, either is right to
     the known order, and neither is exact."""
-    result = taylor.select(first, x, y)
-    if not found.tied.any():
-        return result
-    return Taylor(result.parts, result.order, np.where(found.tied, INFINITE, result.degrees()))
+    return loosened(taylor.select(first, x, y), found.tied)
+
+
+def loosened(x: Taylor, where: Booleans) -> Taylor:
+    """x, of which the elements `where` are right to the known order, and no further."""
+    if not where.any():
+        return x
+    result = Taylor(x.parts, x.order, np.where(where, INFINITE, x.degrees()))
+    return names.loosened(x, result, where)
+
+
+def _extreme(first: Booleans, found: Signs, x: Taylor, y: Taylor, name: str) -> Taylor:
+    result = chosen(first, found, x, y)
+    return hulled(result, found.unknown, x, y, name) if found.unknown.any() else result
+
+
+def hulled(result: Taylor, unknown: Booleans, x: Taylor, y: Taylor, name: str) -> Taylor:
+    """`result`, which is x or y for t -> 0+, broadcast; where it is `unknown` which of them, the
+    hull of both.
+
+    Raises Undecided where the two differ in a coefficient.
+    """
+    x, y = (taylor.spread(each, result.shape) for each in (x, y))
+    unknown = np.broadcast_to(unknown, result.shape)
+    parts = []
+    for k, each in enumerate(result.parts):
+        a, b = (np.broadcast_to(part(operand, k), result.shape)[unknown] for operand in (x, y))
+        apart = [not (p.overlaps(q) and p.union(q).is_finite()) for p, q in zip(a, b, strict=True)]
+        if any(apart):
+            index = tuple(int(i) for i in np.argwhere(unknown)[apart.index(True)])
+            raise Undecided(f"`{name}`: overlapping balls at index {index}; raise the precision")
+        whole = each.copy()
+        whole[unknown] = [p.union(q) for p, q in zip(a, b, strict=True)]
+        parts.append(whole)
+    degree = result.degree
+    if degree is not None:
+        degree = np.where(unknown, np.maximum(x.degrees(), y.degrees()), degree)
+    hull = Taylor(tuple(parts), result.order, degree)
+    return names.loosened(result, hull, unknown, same=names.alike(x, y))
 
 
 def maximum(x: Taylor, y: Taylor) -> Taylor:
     """The larger for t -> 0+. Raises Undecided."""
-    found = decided(signs(x, y), "maximum")
-    return chosen(~found.negative, found, x, y)
+    found = signs(x, y)
+    return _extreme(~found.negative, found, x, y, "maximum")
 
 
 def minimum(x: Taylor, y: Taylor) -> Taylor:
     """The smaller for t -> 0+. Raises Undecided."""
-    found = decided(signs(x, y), "minimum")
-    return chosen(~found.positive, found, x, y)
+    found = signs(x, y)
+    return _extreme(~found.positive, found, x, y, "minimum")
 
 
 def absolute(x: Taylor) -> Taylor:
-    """|x| for t -> 0+.
-
-    A constant needs no decision: FLINT's `abs` of a ball contains both signs. Raises Undecided.
-    """
-    if x.degree is None:
-        return constant(boxed(np.abs(x.parts[0])))
-    found = decided(sign(x), "abs")
-    return chosen(found.negative, found, taylor.negative(x), x)
+    """|x| for t -> 0+. Raises Undecided."""
+    if x.degree is None and names.table() is None:
+        return constant(boxed(np.abs(x.parts[0])))  # half the price
+    found = sign(x)
+    return _extreme(found.negative, found, taylor.negative(x), x, "abs")

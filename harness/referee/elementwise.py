@@ -245,14 +245,18 @@ def isinf(x: Any) -> Truth:
 def where(condition: Any, x1: Any, x2: Any) -> Any:
     """x1 where the condition holds, else x2; the three broadcast.
 
-    Raises Undecided or OrderExhausted where the condition is unknown.
+    Raises Undecided or OrderExhausted where the condition is unknown and the choice matters.
     """
-    mask = truth.truth(condition).decided("where")
+    mask = truth.truth(condition)
     a, b = _truth_or_balls(x1), _truth_or_balls(x2)
     if isinstance(a, Truth) and isinstance(b, Truth):
-        chosen = truth.truth(mask)
-        return (chosen & a) | (~chosen & b)
-    return BallArray(taylor.select(mask, balls(a).series, balls(b).series), dtype_of(x1, x2))
+        return (mask & a) | (~mask & b)
+    x, y = balls(a).series, balls(b).series
+    yes, unknown = mask.overlapping("where")
+    result = taylor.select(yes, x, y)
+    if unknown.any():
+        result = compare.hulled(result, unknown, x, y, "where")
+    return BallArray(result, dtype_of(x1, x2))
 
 
 def itself(x: Any) -> BallArray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_series, fmpq
 
-from harness.referee import record, taylor
+from harness.referee import names, record, taylor
 from harness.referee.analytic import exp, log, native, number, root, series_results, settled
 from harness.referee.elements import (
     INFINITY,
@@ -43,6 +43,7 @@ _pow_values = elementwise(lambda a, b: a**b, 2, _no_power)
 _LARGEST_PRODUCT = 1 << 20
 
 
+@names.named
 def sqrt(x: Taylor) -> Taylor:
     """The square root; at an exact zero as `power` by 1/2."""
     return _vanishing(x, arb(0.5), root)
@@ -57,7 +58,7 @@ def integer_power(x: Taylor, exponent: int) -> Taylor:
     """x ** exponent by repeated squaring; x ** 0 is 1 everywhere, also at 0."""
     if exponent < 0:
         return divide(number(1), integer_power(x, -exponent))
-    if x.degree is None:
+    if x.degree is None and names.table() is None:
         return constant(_pow_values(x.parts[0], full(arb(exponent), ())))
     result: Taylor | None = None
     base = x
@@ -79,7 +80,7 @@ def power(x: Taylor, y: Taylor) -> Taylor:
             return _uniform_power(taylor.spread(x, shape), exponents[0])
     x, y = (taylor.tightened(each) for each in taylor.broadcast(x, y))
     if x.degree is None and y.degree is None:
-        return constant(_pow_values(x.parts[0], y.parts[0]))
+        return _still_power(x, y)
     fixed = (y.degrees() == 0) & np.asarray(
         [each.is_exact() for each in y.parts[0].ravel()], bool
     ).reshape(y.shape)
@@ -88,14 +89,25 @@ def power(x: Taylor, y: Taylor) -> Taylor:
     return _grouped_power(x, y, fixed)
 
 
+@names.named
+def _still_power(x: Taylor, y: Taylor) -> Taylor:
+    return constant(_pow_values(x.parts[0], y.parts[0]))
+
+
 def _uniform_power(x: Taylor, exponent: arb) -> Taylor:
     whole = exponent.unique_fmpz() if exponent.is_exact() and exponent.is_finite() else None
     if whole is not None and abs(int(whole)) <= _LARGEST_PRODUCT:
         return integer_power(x, int(whole))
-    if x.degree is None:
-        return constant(_pow_values(x.parts[0], full(exponent, ())))
     if exponent == 0.5:
         return sqrt(x)
+    return _fractional_power(x, constant(exponent))
+
+
+@names.named
+def _fractional_power(x: Taylor, y: Taylor) -> Taylor:
+    exponent: arb = y.parts[0].item()
+    if x.degree is None:
+        return constant(_pow_values(x.parts[0], y.parts[0]))
     return _vanishing(x, exponent, _real_power(exponent))
 
 
@@ -108,6 +120,7 @@ def _real_power(exponent: arb) -> Callable[[Taylor], Taylor]:
     return native(method, values, replace_value=True)
 
 
+@names.named
 def _general_power(x: Taylor, y: Taylor) -> Taylor:
     values = _pow_values(x.parts[0], y.parts[0])
     still = (x.degrees() == 0) & (y.degrees() == 0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.referee import compare, powers, taylor, truth
+from harness.referee import compare, names, powers, taylor, truth
 from harness.referee.analytic import number
 from harness.referee.array import INTEGER, BallArray, Dtype, balls, held, real
 from harness.referee.elements import (
@@ -57,9 +57,13 @@ def lined_up(x: Taylor, axes: tuple[int, ...]) -> Taylor:
     """The reduced axes flattened into one, the last."""
     if axes == (len(x.shape) - 1,):
         return x
-    others = tuple(index for index in range(len(x.shape)) if index not in axes)
-    shape = (*[x.shape[index] for index in others], size_of(tuple(x.shape[i] for i in axes)))
-    return x.mapped(lambda each: np.transpose(each, (*others, *sorted(axes))).reshape(shape))
+    return x.mapped(lambda each: _rows(each, axes))
+
+
+def _rows(part: Any, axes: tuple[int, ...]) -> Any:
+    others = tuple(index for index in range(part.ndim) if index not in axes)
+    shape = (*[part.shape[index] for index in others], size_of(tuple(part.shape[i] for i in axes)))
+    return np.transpose(part, (*others, *sorted(axes))).reshape(shape)
 
 
 def _total(part: Objects, axes: tuple[int, ...], keepdims: bool) -> Objects:
@@ -71,10 +75,11 @@ def _total(part: Objects, axes: tuple[int, ...], keepdims: bool) -> Objects:
 def sum_series(x: Taylor, axes: tuple[int, ...], keepdims: bool = False) -> Taylor:
     """The sum along `axes`."""
     parts = tuple(_total(each, axes, keepdims) for each in x.parts)
-    if x.degree is None:
-        return constant(parts[0])
-    degree = np.asarray(np.max(x.degree, axis=axes, keepdims=keepdims, initial=0))
-    return Taylor(parts, x.order, degree)
+    result = constant(parts[0])
+    if x.degree is not None:
+        degree = np.asarray(np.max(x.degree, axis=axes, keepdims=keepdims, initial=0))
+        result = Taylor(parts, x.order, degree)
+    return names.named_sum(x, result, lambda each: _rows(each, axes))
 
 
 def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> BallArray:

@@ -65,6 +65,7 @@ def trunc(x: Taylor) -> Taylor:
 
 def round_half_even(x: Taylor) -> Taylor:
     """The nearest whole number; the even one half way between two. Raises Undecided."""
+    x = taylor.tightened(x)
     shifted = add(x, _HALF)
     found = floor(shifted)
     half = _where_equal(found.parts[0], shifted.parts[0])

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.referee import record
+from harness.referee import names, record
 from harness.referee.elements import (
     NAN,
     ZERO,
@@ -43,17 +43,23 @@ class Taylor:
     """`parts[k]` holds the coefficients of t**k, each an object array of balls of one shape.
 
     A constant has one part, order INFINITE and degree None. Any other series has `order` + 1 parts
-    and an integer array `degree` of the same shape.
+    and an integer array `degree` of the same shape. `names` are kept where `names.numbered` asked
+    for them.
     """
 
-    __slots__ = ("degree", "order", "parts")
+    __slots__ = ("degree", "names", "order", "parts")
 
     def __init__(
-        self, parts: tuple[Objects, ...], order: int = INFINITE, degree: Integers | None = None
+        self,
+        parts: tuple[Objects, ...],
+        order: int = INFINITE,
+        degree: Integers | None = None,
+        names: names.Names | None = None,
     ) -> None:
         self.parts = parts
         self.order = order
         self.degree = degree
+        self.names = names
 
     @property
     def shape(self) -> Shape:
@@ -66,7 +72,10 @@ class Taylor:
     def mapped(self, function: Callable[[Any], Any]) -> Taylor:
         """The same series with its elements moved, copied or selected by `function`."""
         degree = None if self.degree is None else np.asarray(function(self.degree))
-        return Taylor(tuple(boxed(function(part)) for part in self.parts), self.order, degree)
+        moved = None if self.names is None else self.names.mapped(function)
+        return Taylor(
+            tuple(boxed(function(part)) for part in self.parts), self.order, degree, moved
+        )
 
     def at(self, key: Any) -> Taylor:
         """The elements at a numpy index."""
@@ -82,6 +91,16 @@ class Taylor:
         """Where no term was cut off."""
         return self.degrees() <= self.order
 
+    def vanishing(self, whole: Booleans, first: Booleans) -> Taylor:
+        """The same series with exact zeros: of every power where `whole`, of t**0 where `first`."""
+        if not (whole.any() or first.any()):
+            return self
+        masks = [first | whole, *[whole] * (len(self.parts) - 1)]
+        pairs = zip(masks, self.parts, strict=True)
+        parts = tuple(boxed(np.where(mask, _ZERO, part)) for mask, part in pairs)
+        degree = None if self.degree is None else np.where(whole, 0, self.degree)
+        return Taylor(parts, self.order, degree)
+
 
 def tightened(x: Taylor) -> Taylor:
     """The same series, with degree 0 for each polynomial whose higher coefficients are all zero.
@@ -95,7 +114,7 @@ def tightened(x: Taylor) -> Taylor:
         if not still.any():
             return x
         still[still] = zero_mask(each[still])
-    return Taylor(x.parts, x.order, np.where(still, 0, x.degree)) if still.any() else x
+    return Taylor(x.parts, x.order, np.where(still, 0, x.degree), x.names) if still.any() else x
 
 
 def constant(values: Any) -> Taylor:
@@ -112,7 +131,7 @@ def truncated(x: Taylor, order: int) -> Taylor:
     """The same series known to at most `order`; a constant stays one."""
     if x.degree is None or order >= x.order:
         return x
-    return Taylor(x.parts[: order + 1], order, x.degree)
+    return Taylor(x.parts[: order + 1], order, x.degree, x.names)
 
 
 def extended(x: Taylor, order: int) -> list[Objects]:
@@ -131,11 +150,13 @@ def merged(order: int, degree: Integers, parts: list[Any], shape: Shape) -> Tayl
     return Taylor(whole, order, bounds)
 
 
+@names.named
 def add(x: Taylor, y: Taylor) -> Taylor:
     """Sum, broadcasting."""
     return _linear(np.add, x, y)
 
 
+@names.named
 def subtract(x: Taylor, y: Taylor) -> Taylor:
     """Difference, broadcasting."""
     return _linear(np.subtract, x, y)
@@ -159,9 +180,11 @@ def _linear(operation: Ufunc, x: Taylor, y: Taylor) -> Taylor:
 
 def negative(x: Taylor) -> Taylor:
     """Minus x."""
-    return Taylor(tuple(boxed(np.negative(each)) for each in x.parts), x.order, x.degree)
+    parts = tuple(boxed(np.negative(each)) for each in x.parts)
+    return names.negated(x, Taylor(parts, x.order, x.degree))
 
 
+@names.named
 def multiply(x: Taylor, y: Taylor) -> Taylor:
     """Cauchy product, broadcasting: c_k = sum_i a_i b_(k-i)."""
     first = boxed(np.multiply(x.parts[0], y.parts[0]))
@@ -180,6 +203,7 @@ def multiply(x: Taylor, y: Taylor) -> Taylor:
     return merged(order, degree, parts, first.shape)
 
 
+@names.named
 def divide(x: Taylor, y: Taylor) -> Taylor:
     """Quotient, broadcasting, from q y = x: q_k = (a_k - sum_(j>0) b_j q_(k-j)) / b_0.
 
@@ -259,19 +283,27 @@ def spread(x: Taylor, shape: Shape) -> Taylor:
 
 def select(mask: Booleans, x: Taylor, y: Taylor) -> Taylor:
     """x where `mask`, else y; the three broadcast."""
-    parts0 = boxed(np.where(mask, x.parts[0], y.parts[0]))
+
+    def selected(members: list[Any]) -> Any:
+        return np.where(mask, *members)
+
+    parts0 = boxed(selected([x.parts[0], y.parts[0]]))
     if x.degree is None and y.degree is None:
-        return Taylor((parts0,))
+        return Taylor((parts0,), names=names.moved([x, y], selected))
     order = min(x.order, y.order)
-    parts = [np.where(mask, part(x, k), part(y, k)) for k in range(order + 1)]
-    return merged(order, np.where(mask, x.degrees(), y.degrees()), parts, parts0.shape)
+    parts = [selected([part(x, k), part(y, k)]) for k in range(order + 1)]
+    result = merged(order, selected([x.degrees(), y.degrees()]), parts, parts0.shape)
+    result.names = names.moved([x, y], selected)
+    return result
 
 
 def joined(arrays: list[Taylor], function: Callable[[list[Any]], Any]) -> Taylor:
     """Several series made one by `function` (a concatenation or a stack of arrays)."""
+    moved = names.moved(arrays, function)
     if all(each.degree is None for each in arrays):
-        return Taylor((boxed(function([each.parts[0] for each in arrays])),))
+        return Taylor((boxed(function([each.parts[0] for each in arrays])),), names=moved)
     order = min(each.order for each in arrays)
     columns = [extended(each, order) for each in arrays]
     parts = tuple(boxed(function([column[k] for column in columns])) for k in range(order + 1))
-    return Taylor(parts, order, np.asarray(function([each.degrees() for each in arrays])))
+    degree = np.asarray(function([each.degrees() for each in arrays]))
+    return Taylor(parts, order, degree, moved)

@@ -63,6 +63,12 @@ class Truth(Hidden):
             )
         return self._yes
 
+    def overlapping(self, name: str) -> tuple[Booleans, Booleans]:
+        """The plain mask, and where more bits are needed to tell. Raises OrderExhausted where a
+        higher order is."""
+        unknown = np.asarray(~(self._yes | self._no))
+        return (self._yes, unknown) if not self._short else (self.decided(name), unknown)
+
     def as_index(self) -> Booleans:
         """The mask as numpy indexes with. Raises Undecided."""
         return self.decided("index")

@@ -3,17 +3,20 @@
 Two balls that overlap are neither ordered nor equal, and a series whose known coefficients all
 vanish has no known sign. Guessing there would make every later digit worthless (a `max` that picked
 the wrong branch is proved to 30 digits, and wrong), so whoever needs such an answer raises
-`Undecided`, and the caller repeats the whole computation with something finer.
+`Undecided`, and the caller repeats the whole computation with something finer. Of two numbers that
+are equal by their making no precision tells it; there the second attempt is under value numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from flint import ctx
 
 from harness.errors import HarnessError
+from harness.referee import names
 
 T = TypeVar("T")
 
@@ -29,32 +32,37 @@ class OrderExhausted(Undecided):
     """
 
 
-def with_precision(function: Callable[[], T], bits: int) -> T:
-    """`function()` at a working precision of `bits`; the precision before is restored."""
+def with_precision(function: Callable[[], T], bits: int, numbered: bool = False) -> T:
+    """`function()` at a working precision of `bits`, under value numbers if `numbered`; the
+    precision before is restored."""
     before = ctx.prec
     ctx.prec = bits
     try:
-        return function()
+        with names.numbered() if numbered else nullcontext():
+            return function()
     finally:
         ctx.prec = before
 
 
 def with_precision_doubling(function: Callable[[], T], start: int = 128, limit: int = 4096) -> T:
-    """`function()` at `start` bits, again at twice as many after each `Undecided`, up to `limit`.
+    """`function()` at `start` bits; after an `Undecided` again under value numbers, and then at
+    twice as many bits after each, up to `limit`.
 
     The function has to lift its inputs itself: what was rounded at few bits stays rounded. Raises
     the last `Undecided` at `limit` bits, and `OrderExhausted` at once.
     """
-    bits = start
+    bits, numbered = start, False
     while True:
         try:
-            return with_precision(function, bits)
+            return with_precision(function, bits, numbered)
         except OrderExhausted:
             raise
         except Undecided:
-            if bits >= limit:
-                raise
-            bits = min(2 * bits, limit)
+            if numbered:
+                if bits >= limit:
+                    raise
+                bits = min(2 * bits, limit)
+            numbered = True
 
 
 def with_order_raising(function: Callable[[int], T], start: int = 1, limit: int = 8) -> T:

@@ -1,0 +1,371 @@
+"""Value numbers: the same operation on the same numbers is the same number.
+
+Two balls of one real number overlap at any precision, so `u == max(u)`, `|y - y|` and
+`minimum(r * a, clip(r, 0.8, 1.2) * a)` stay undecided for ever if nothing but balls is looked at.
+Within `numbered`, every element also has a name, an integer, and two elements of one name are equal
+(Cocke and Schwartz' value numbering, 1970, over the reals instead of machine words). Names cost
+twice what the balls do, so that they are for a second attempt, after an overlap.
+
+An element has two names. `germ` stands for it as a function of t for small t > 0; `rest` for its
+value at t = 0. Names of one number differ where nobody knows that it is one: whatever has no rule
+here gets a name of its own. Minus a name is the name of the negative, 0 that of zero. Numbers that
+are not finite have names of their own each: infinity minus infinity is not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from flint import arb
+
+from harness.referee import record
+from harness.referee.elements import ONE, Booleans, Integers, Objects, boxed, zero_mask
+
+if TYPE_CHECKING:
+    from harness.referee.taylor import Taylor
+
+Rule: TypeAlias = Callable[..., Integers]
+
+
+class Names:
+    """The names of the elements of an array, given out by one table."""
+
+    __slots__ = ("germ", "rest", "table")
+
+    def __init__(self, germ: Integers, rest: Integers, table: Table) -> None:
+        self.germ, self.rest, self.table = germ, rest, table
+
+    def mapped(self, function: Callable[[Any], Any]) -> Names:
+        """The names after the same movement of the elements."""
+        rest = np.asarray(function(self.rest))
+        germ = rest if self.germ is self.rest else np.asarray(function(self.germ))
+        return Names(germ, rest, self.table)
+
+
+class _Known(dict[Any, int]):
+    """Keys and their names; a key that is asked for gets one."""
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def __missing__(self, key: Any) -> int:
+        name = self[key] = next(self._numbers)
+        return name
+
+
+class Table:
+    """What is known under which name, by operation; a key is anything hashable that determines the
+    number. Arrays of names are looked up at 0.3 us per element."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._known: dict[Any, _Known] = {}
+        self.one = int(self.exact(boxed(ONE), np.asarray(True)))
+
+    def known(self, operation: Any) -> _Known:
+        """The names of what `operation` made."""
+        found = self._known.get(operation)
+        if found is None:
+            found = self._known[operation] = _Known(self._numbers)
+        return found
+
+    def each(self, operation: Any, keys: Integers) -> Integers:
+        """The names of what `operation` made of each key."""
+        made = map(self.known(operation).__getitem__, keys.ravel().tolist())
+        return np.fromiter(made, np.int64, keys.size).reshape(keys.shape)
+
+    def fresh(self, where: Booleans) -> Integers:
+        """For each element of the mask a name that nothing else has."""
+        return np.fromiter(self._numbers, np.int64, int(where.sum()))
+
+    def exact(self, part: Objects, where: Booleans) -> Integers:
+        """The names of finite balls of radius zero, `where` they are; 0 elsewhere."""
+        names = np.zeros(part.shape, np.int64)
+        where = where & ~zero_mask(part)
+        known = self.known("exact")
+        pairs = [each.man_exp() for each in part[where]]
+        names[where] = [known[m, e] if m > 0 else -known[-m, e] for m, e in pairs]
+        return names
+
+    def line(self, value: Integers, slope: Integers) -> Integers:
+        """The names of value + t slope."""
+        sign = np.sign(slope)
+        names = sign * self.each("line", _pairs(np.abs(slope), sign * value))
+        return np.where(slope == 0, value, names)
+
+    def sum(self, terms: Sequence[int]) -> int:
+        """The name of a sum, in whatever order."""
+        terms = sorted((each for each in terms if each), key=lambda each: (abs(each), each))
+        if len(terms) < 3:
+            x, y = (np.asarray(each) for each in (*terms, 0, 0)[:2])
+            return int(_sum(self, x, y))
+        known = self.known("sum")
+        return known[tuple(terms)] if terms[0] > 0 else -known[tuple(-each for each in terms)]
+
+    def limit(self, germ: Integers) -> Integers:
+        """The names of the values for t -> 0+."""
+        return np.sign(germ) * self.each("limit", np.abs(germ))
+
+    def of(self, x: Taylor) -> Names:
+        """The names of the elements, which are kept with them."""
+        if x.names is None or x.names.table is not self:
+            fresh = self.fresh(np.ones(x.shape, bool)).reshape(x.shape)
+            x.names = self._settled(x, fresh, fresh)
+        return x.names
+
+    def given(self, x: Taylor, germ: Integers, rest: Integers) -> Taylor:
+        """x under the names that its operation determines. What is named zero becomes zero."""
+        names = self._settled(x, germ, rest)
+        result = x.vanishing(names.germ == 0, names.rest == 0)
+        result.names = names
+        return result
+
+    def _settled(self, x: Taylor, germ: Integers, rest: Integers) -> Names:
+        """Numbers that are known exactly go by their value, infinite ones by names of their own."""
+        exact = [_exact(part) for part in x.parts]
+        bounded = [_finite(part) for part in x.parts]
+        values = self.exact(x.parts[0], exact[0])
+        rest = np.where(exact[0], values, rest)
+        rest[~bounded[0]] = self.fresh(~bounded[0])
+        if x.degree is None:
+            return Names(rest, rest, self)
+        lost = ~np.logical_and.reduce(bounded)
+        germ = np.where(x.degree == 0, rest, germ)
+        germ[lost] = self.fresh(lost)
+        known = np.logical_and.reduce(exact) & x.exact()
+        if known.any():
+            made = np.zeros(x.shape, np.int64)
+            for part in reversed(x.parts):
+                made = self.line(self.exact(part, known), made)
+            germ = np.where(known, made, germ)
+        return Names(germ, rest, self)
+
+
+_is_exact = np.frompyfunc(arb.is_exact, 1, 1)
+_is_finite = np.frompyfunc(arb.is_finite, 1, 1)
+
+
+def _finite(part: Objects) -> Booleans:
+    return np.asarray(_is_finite(part), bool)
+
+
+def _exact(part: Objects) -> Booleans:
+    return np.asarray(_is_exact(part), bool) & _finite(part)
+
+
+_open: ContextVar[Table | None] = ContextVar("names", default=None)
+
+
+@contextmanager
+def numbered() -> Iterator[None]:
+    """Within it, every element has names, and elements of one name are equal."""
+    token = _open.set(Table())
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
+@contextmanager
+def _unnumbered() -> Iterator[None]:
+    token = _open.set(None)
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
+def table() -> Table | None:
+    """The table that names are looked up in; None where nobody wants them."""
+    return _open.get()
+
+
+def alike(x: Taylor, y: Taylor) -> tuple[Booleans, Booleans] | None:
+    """Where two series of one shape are the same function of t, and where they have the same value
+    at t = 0, as far as names tell; None where nobody wants names."""
+    found = _open.get()
+    if found is None:
+        return None
+    a, b, finite = found.of(x), found.of(y), _finite(x.parts[0])  # NaN is not equal to itself
+    return np.asarray(finite & (a.germ == b.germ)), np.asarray(finite & (a.rest == b.rest))
+
+
+def _pairs(x: Integers, y: Integers) -> Integers:
+    """One number for each pair of names, of which there are fewer than 2**31."""
+    return (x << 32) + y + (1 << 31)
+
+
+def _sum(found: Table, x: Integers, y: Integers) -> Integers:
+    turned = np.abs(x) > np.abs(y)
+    x, y = np.where(turned, y, x), np.where(turned, x, y)
+    sign = np.where(x < 0, -1, 1)
+    names = sign * found.each("sum of two", _pairs(sign * x, sign * y))
+    return np.where(x == 0, y, np.where(x == -y, 0, names))
+
+
+def _difference(found: Table, x: Integers, y: Integers) -> Integers:
+    return _sum(found, x, -y)
+
+
+def _product(found: Table, x: Integers, y: Integers) -> Integers:
+    a, b = np.minimum(np.abs(x), np.abs(y)), np.maximum(np.abs(x), np.abs(y))
+    names = found.each("product", _pairs(a, b))
+    names = np.where(a == found.one, b, np.where(b == found.one, a, names))
+    return np.sign(x) * np.sign(y) * names
+
+
+def _quotient(found: Table, x: Integers, y: Integers) -> Integers:
+    a, b = np.abs(x), np.abs(y)
+    names = np.where(b == found.one, a, found.each("quotient", _pairs(a, b)))
+    return np.sign(x) * np.where(y < 0, -names, names)
+
+
+#: What is known of operations besides that they are functions.
+_RULES: dict[str, Callable[..., Integers]] = {
+    "add": _sum, "subtract": _difference, "multiply": _product, "divide": _quotient,
+}  # fmt: skip
+
+
+def named(function: Callable[..., Taylor]) -> Callable[..., Taylor]:
+    """Makes a function of each element of one or two series, broadcasting, give names to its
+    results: by its own identity and the names of its operands, or by the rules of arithmetic."""
+
+    def own(found: Table, *names: Integers) -> Integers:
+        return found.each(function, names[0] if len(names) == 1 else _pairs(*names))
+
+    rule = _RULES.get(function.__name__, own)
+
+    @wraps(function)
+    def of(*operands: Taylor) -> Taylor:
+        found = _open.get()
+        if found is None:
+            return function(*operands)
+        with _unnumbered(), record.recorded(record.scrutiny()) as happened:
+            result = function(*operands)
+        names = [found.of(each) for each in operands]
+
+        def applied(columns: list[Integers]) -> Integers:
+            return rule(found, *np.broadcast_arrays(*columns))
+
+        rest = applied([each.rest for each in names])
+        germ = rest
+        if any(each.germ is not each.rest for each in names):
+            germ = applied([each.germ for each in names])
+        if happened.limit:  # the value hangs on more than the values of the operands
+            rest = found.limit(germ)
+        return found.given(result, germ, rest)
+
+    return of
+
+
+def named_sum(x: Taylor, result: Taylor, rows: Callable[[Any], Any]) -> Taylor:
+    """`result`, the sums of x along the last axis of `rows` of it, with names."""
+    found = _open.get()
+    if found is None:
+        return result
+    names = found.of(x)
+
+    def totals(each: Integers) -> Integers:
+        lined = rows(each)
+        flat = lined.reshape(result.size, lined.shape[-1])
+        if flat.shape[1] == 2:
+            return _sum(found, flat[:, 0], flat[:, 1]).reshape(result.shape)
+        made = [found.sum(row) for row in flat.tolist()]
+        return np.array(made, np.int64).reshape(result.shape)
+
+    rest = totals(names.rest)
+    return found.given(result, rest if names.germ is names.rest else totals(names.germ), rest)
+
+
+def named_product(x: Taylor, y: Taylor, result: Taylor) -> Taylor:
+    """`result`, the product of two matrices, with names."""
+    found = _open.get()
+    if found is None:
+        return result
+
+    def products(a: Integers, b: Integers) -> Integers:
+        known = found.known("vector")
+        left, right = (
+            np.array([known[tuple(row)] if any(row) else 0 for row in each.tolist()], np.int64)
+            for each in (a, b.T)
+        )
+        i, j = np.broadcast_arrays(left[:, None], right[None, :])
+        made = found.each("dot", _pairs(np.minimum(i, j), np.maximum(i, j)))  # it commutes
+        return np.where((i == 0) | (j == 0), 0, made)
+
+    first, second = found.of(x), found.of(y)
+    rest = products(first.rest, second.rest)
+    still = first.germ is first.rest and second.germ is second.rest
+    return found.given(result, rest if still else products(first.germ, second.germ), rest)
+
+
+def named_whole(function: Callable[..., Taylor]) -> Callable[..., Taylor]:
+    """Makes a function of whole arrays (a determinant) give names to the elements of its result: by
+    its own identity and all elements of the operands."""
+
+    @wraps(function)
+    def of(*operands: Taylor) -> Taylor:
+        found = _open.get()
+        if found is None:
+            return function(*operands)
+        with _unnumbered(), record.recorded(record.scrutiny()) as happened:
+            result = function(*operands)
+
+        def made(columns: list[Integers]) -> Integers:
+            shapes = tuple(each.shape for each in columns)
+            whole = found.known(function)[shapes, *[each.tobytes() for each in columns]]
+            places = np.arange(result.size).reshape(result.shape)
+            return found.each("element", _pairs(np.full_like(places, whole), places))
+
+        names = [found.of(each) for each in operands]
+        germ = made([each.germ for each in names])
+        rest = found.limit(germ) if happened.limit else made([each.rest for each in names])
+        return found.given(result, germ, rest)
+
+    return of
+
+
+def moved(arrays: Sequence[Taylor], function: Callable[[list[Any]], Any]) -> Names | None:
+    """The names where elements of several arrays become one array; None where nobody wants them."""
+    found = _open.get()
+    if found is None:
+        return None
+    names = [found.of(each) for each in arrays]
+    rest = np.asarray(function([each.rest for each in names]))
+    if all(each.germ is each.rest for each in names):
+        return Names(rest, rest, found)
+    return Names(np.asarray(function([each.germ for each in names])), rest, found)
+
+
+def negated(x: Taylor, result: Taylor) -> Taylor:
+    """`result`, which is minus x, with names."""
+    found = _open.get()
+    if found is None:
+        return result
+    result.names = found.of(x).mapped(np.negative)
+    return result
+
+
+def loosened(
+    x: Taylor, result: Taylor, where: Booleans, same: tuple[Booleans, Booleans] | None = None
+) -> Taylor:
+    """`result`, which is x but, `where`, another function of t; of another value, too, but where
+    the second of `same` says otherwise."""
+    found = _open.get()
+    if found is None:
+        return result
+    names = found.of(x)
+    germ, rest = names.germ.copy(), names.rest.copy()
+    germ[where] = found.fresh(where)
+    if same is not None:
+        other = where & ~same[1]
+        rest[other] = found.fresh(other)
+    result.names = Names(rest if result.degree is None else germ, rest, found)
+    return result
