@@ -40,8 +40,8 @@ class Procedure:
 
     `parameters` leaves out the leading `xp`; `returns` are the names in the return statement
     (empty where it returns an expression); `fleeting` those that something else than an assignment
-    binds (`:=`, `for`), which nobody records. `staged`: its source was read, so all of this is
-    known; else only the parameters are.
+    binds (`:=`, `for`), which nobody records. `source` is the text of the whole definition.
+    `staged`: its source was read, so all of this is known; else only the parameters are.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Procedure:
     stages: tuple[Stage, ...]
     returns: tuple[str, ...]
     fleeting: frozenset[str] = frozenset()
+    source: str = ""
     staged: bool = True
 
     def stage(self, name: str) -> Stage | None:
@@ -192,7 +193,15 @@ def read_procedure(node: Definition, text: str, file: Path | str) -> Procedure:
         for name, line, looped in found
     )
     fleeting = frozenset(+bound) - {*names, *(stage.name for stage in stages)}
-    return Procedure(node.name, node.lineno, names[1:], stages, _returned(node), fleeting)
+    return Procedure(
+        node.name,
+        node.lineno,
+        names[1:],
+        stages,
+        _returned(node),
+        fleeting,
+        ast.get_source_segment(text, node) or ast.unparse(node),
+    )
 
 
 def _check_plain(node: Definition, file: Path | str) -> None:

@@ -29,7 +29,7 @@ from harness.diagnose.edits import RULES, Scope, variants
 from harness.model import Array, Sample, Task
 from harness.source import Code
 from harness.staging import Program, Recorder, execute
-from harness.truth.certificate import DIGITS, Certificate, certify
+from harness.truth.certificate import Certificate, certify
 
 #: Lines that are tried, expressions in all, and those of them that may be certified.
 LINES, TRIES, PROOFS = 5, 1200, 12
@@ -49,9 +49,9 @@ def repairs(
 ) -> dict[int, str]:
     """Line -> what stands there when it is repaired, for the suspects `found`, most likely first.
 
-    Every gradient is then verified to DIGITS digits at the float64 `sample` and at the points
-    around it. Only lines that are right by a repair of the same, most frequent kind are given;
-    none where the case is large, or no single edit helps. Never raises for what the case does.
+    Every gradient is then verified at the float64 `sample` and at the points around it. Only lines
+    that are right by a repair of the same, most frequent kind are given; none where the case is
+    large, or no single edit helps. Never raises for what the case does.
     """
     function = function_at(code.text, code.backward.line) if code.backward else None
     size = sum(np.size(leaf) for leaf in trees.flatten(sample.inputs).values())
@@ -213,7 +213,7 @@ def _expression(new: ast.expr) -> ast.Expression:
 
 
 def _verified(certificate: Certificate) -> bool:
-    return certificate.state == "verified" and certificate.digits >= DIGITS
+    return certificate.state == "verified"
 
 
 def _slopes(program: Program, sample: Sample) -> dict[str, tuple[Array, float, float]]:

@@ -1,12 +1,12 @@
 """What a sample's numbers are judged by.
 
 First the certificate: where ball arithmetic has verified the hand-written backward, its gradient in
-balls is the truth, to thirty digits; where the backward is proved wrong or there is none, the truth
-comes from `forward` alone, element by element, as long as there are few. Where balls cannot follow
-a case, two opinions are left that share no derivative rule, both in float64 whatever the dtype of
-the sample: numeric differences and the backward. Where they agree, the backward is the reference,
-being the more accurate; where they do not, the numeric differences are, so that a wrong backward
-makes no framework look wrong. The backward itself is judged by the numeric differences.
+balls is the truth; where the backward is proved wrong or there is none, the truth comes from
+`forward` alone, element by element, as long as there are few. Where balls cannot follow a case, two
+opinions are left that share no derivative rule, both in float64 whatever the dtype of the sample:
+numeric differences and the backward. Where they agree, the backward is the reference, being the
+more accurate; where they do not, the numeric differences are, so that a wrong backward makes no
+framework look wrong. The backward itself is judged by the numeric differences.
 """
 
 from __future__ import annotations

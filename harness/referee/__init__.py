@@ -10,16 +10,21 @@ from harness.referee.names import numbered
 from harness.referee.record import recorded
 from harness.referee.space import namespace, xp
 from harness.referee.surface import (
+    HUGE,
     coefficient,
     dyadic_direction,
     dyadic_directions,
+    exponent,
     lift,
     lift_along,
     lift_direction,
+    magnitudes,
+    mantissas,
     midpoints,
     overlap,
     radii,
     relative_digits,
+    scaled,
     unit_direction,
     value,
 )
@@ -33,6 +38,7 @@ from harness.referee.undecided import (
 )
 
 __all__ = [
+    "HUGE",
     "BallArray",
     "OrderExhausted",
     "Truth",
@@ -40,9 +46,12 @@ __all__ = [
     "coefficient",
     "dyadic_direction",
     "dyadic_directions",
+    "exponent",
     "lift",
     "lift_along",
     "lift_direction",
+    "magnitudes",
+    "mantissas",
     "midpoints",
     "namespace",
     "numbered",
@@ -50,6 +59,7 @@ __all__ = [
     "radii",
     "recorded",
     "relative_digits",
+    "scaled",
     "unit_direction",
     "value",
     "with_order_raising",

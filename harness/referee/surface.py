@@ -19,6 +19,7 @@ from harness.referee.array import BallArray, balls
 from harness.referee.elements import (
     ZERO,
     Booleans,
+    Integers,
     Objects,
     balls_of,
     boxed,
@@ -31,9 +32,10 @@ from harness.referee.taylor import Taylor, constant
 from harness.referee.undecided import OrderExhausted
 
 Floats = npt.NDArray[np.float64]
-#: Bits of the numbers of random directions, and how many numbers there are. With few bits, products
-#: with a direction stay exact for longer: 20 and two float64 fit into 128.
-BITS, POOL = 20, 1 << 12
+#: Bits of the numbers of random directions.
+BITS = 32
+#: Beyond these an exponent is not told from the largest and the least there can be.
+HUGE = 1 << 50
 _radius = np.frompyfunc(arb.rad, 1, 1)
 
 
@@ -63,26 +65,14 @@ def lift_along(array: Any, direction: Any, order: int = 1) -> BallArray:
 
 
 def lift_direction(direction: Any) -> BallArray:
-    """As `lift`; the numbers that `dyadic_directions` are made of share their balls, and so do
-    multiples of 2**-10 in [-1, 1], which is ten times faster than to make each."""
+    """As `lift`; multiples of 2**-10 in [-1, 1] share their balls, which is ten times faster than
+    to make each."""
     if isinstance(direction, np.ndarray) and bool(np.all(np.abs(direction) <= 1)):
-        for numbers, shared in (_pool(), _steps()):
-            # Evenly spaced, but for less than their distance: each has one place where it can be.
-            places = ((direction + 1) * ((len(numbers) - 1) / 2)).astype(np.int64)
-            if bool(np.all(numbers[places] == direction)):
-                return BallArray(constant(shared[places]))
+        numbers, shared = _steps()
+        places = ((direction + 1) * ((len(numbers) - 1) / 2)).astype(np.int64)
+        if bool(np.all(numbers[places] == direction)):
+            return BallArray(constant(shared[places]))
     return balls(direction)
-
-
-@cache
-def _pool() -> tuple[Floats, Objects]:
-    """An odd multiple of 2**-BITS from each of POOL equal intervals of (-1, 1), chosen at random;
-    behind them a number that no direction has, for the place of 1."""
-    rng = np.random.default_rng(POOL)
-    width = (1 << BITS) // POOL
-    numerators = 2 * (np.arange(POOL) * width + rng.integers(width, size=POOL)) + 1 - (1 << BITS)
-    numbers = np.append(numerators / (1 << BITS), np.nan)
-    return numbers, balls_of(numbers)
 
 
 @cache
@@ -151,27 +141,70 @@ def overlap(x: BallArray, y: BallArray) -> Booleans:
     return found.reshape(first.shape)
 
 
+def mantissas(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Independent odd multiples of 2**-BITS in (-1, -1/2) and (1/2, 1), as exact floats.
+
+    A sum of errors times these hides none of them: whatever the others are, the mantissa of an
+    error e brings it to |sum| <= d |e| for a part of 2 d + 2**(1 - BITS) of its values at most.
+    """
+    quarter = 1 << (BITS - 2)
+    numerators = 2 * rng.integers(quarter, 2 * quarter, shape) + 1
+    found: Floats = numerators * rng.choice([-(2.0**-BITS), 2.0**-BITS], shape)
+    return found
+
+
 def dyadic_directions(
     rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Floats]:
-    """A random direction of several arrays together: odd multiples of 2**-BITS in (-1, 1), exact
-    floats, none of them zero. Up to POOL elements no two are equal, so that it is orthogonal to no
-    exchange of two elements of a gradient; to another error it is about once in 2**BITS times.
-    """
-    count = sum(math.prod(shape) for shape in shapes.values())
-    few = count <= POOL
-    places = rng.choice(POOL, count, replace=False) if few else rng.integers(POOL, size=count)
-    numbers, used, found = _pool()[0][places], 0, {}
-    for name, shape in shapes.items():
-        size = math.prod(shape)
-        found[name] = numbers[used : used + size].reshape(shape)
-        used += size
-    return found
+    """A random direction of several arrays together, made of `mantissas`."""
+    return {name: mantissas(rng, shape) for name, shape in shapes.items()}
 
 
 def dyadic_direction(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """The same of one array."""
-    return dyadic_directions(rng, {"": shape})[""]
+    return mantissas(rng, shape)
+
+
+def scaled(values: Floats, exponents: Integers) -> BallArray:
+    """`values` times 2**`exponents`, exactly, whatever the exponents."""
+    with np.errstate(all="ignore"):
+        floats = np.ldexp(values, np.clip(exponents, -2000, 2000))
+        found = balls_of(floats)
+        # Neither a subnormal nor an infinity holds all the bits.
+        far = np.asarray((np.abs(exponents) > 900) & (values != 0))
+    if far.any():
+        pairs = zip(values[far], exponents[far], strict=True)
+        found[far] = [arb(float(value)) * arb((1, int(power))) for value, power in pairs]
+    return BallArray(constant(found))
+
+
+def magnitudes(x: BallArray) -> tuple[Integers, Integers]:
+    """The e with m < 2**e <= 2 m of each midpoint m of coefficient 0, and that of each radius:
+    -HUGE of a zero, HUGE for a ball that is not finite."""
+    parts = x.series.parts[0]
+    return _exponents(parts), _exponents(boxed(_radius(parts)))
+
+
+def _exponents(parts: Objects) -> Integers:
+    floats = np.abs(floats_of(parts))
+    found = np.asarray(np.frexp(floats)[1]).astype(np.int64)
+    zero = zero_mask(parts)
+    found[zero] = -HUGE
+    # FLINT's exponents have no bounds; and the midpoint of an infinite ball is a number.
+    odd = np.asarray(~((floats > 1e-290) & (floats < np.inf) | zero))
+    found[odd] = [exponent(each) for each in parts[odd]]
+    return found
+
+
+def exponent(ball: arb) -> int:
+    """The e with m < 2**e <= 2 m for the midpoint m of a ball: -HUGE of zero, HUGE of what is not
+    finite."""
+    if not ball.mid().is_finite():
+        return HUGE
+    mantissa, exponent = ball.mid().man_exp()
+    if mantissa == 0:
+        return -HUGE
+    return max(-HUGE, min(HUGE, int(mantissa).bit_length() + int(exponent)))
 
 
 def unit_direction(shape: tuple[int, ...], index: tuple[int, ...], sign: int = 1) -> Floats:

@@ -5,9 +5,8 @@ The truth comes from `forward` alone. Every differentiable input is moved along 
 names; FLINT's arithmetic then gives the derivative of <cotangent, outputs> along `v` with a proved
 bound and no derivative rule in between. The backward, run in the same balls, claims that this is
 <gradient, v>. Balls that do not meet prove it wrong; balls that meet verify it to as many digits as
-they are narrow. That is a handful of passes, whatever the number of inputs. An error orthogonal to
-`v` goes unseen: no exchange of two elements is, among up to `surface.POOL` of them, and hardly any
-other error; every point has another `v`.
+they are narrow: each element by itself, since `v` is `balanced` by the claim. That is a handful of
+passes, whatever the number of inputs.
 
 The derivative is taken along +v and -v. Where the two differ there is a kink: no gradient exists,
 and what a method may return lies between the one-sided derivatives of each element.
@@ -18,53 +17,78 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from flint import arb
 
 from harness import referee
+from harness.dtypes import FORMATS
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.referee import BallArray, OrderExhausted, Undecided
+from harness.referee import HUGE, BallArray, OrderExhausted, Undecided
 from harness.staging import Program
-from harness.truth.lifted import BITS, MOST_BITS, Lifted, inner
+from harness.truth.balanced import Scale, agreement, total_along
+from harness.truth.lifted import BITS, MOST_BITS, Lifted
 
 State = Literal["verified", "close", "wrong", "kink", "undecided"]
 
-#: Digits to which a backward has to be verified; the precision is raised until it is.
-DIGITS = 30.0
 TOO_WIDE = "the balls of `backward` are too wide to judge"
 #: Digits of agreement beyond which a difference may be the rounding of a literal to float64.
 CLOSE = 14.7
+#: Where terms cancel, that rounding counts for more; with fewer digits than these, what is left
+#: of them may as well be twice the truth.
+LEAST = 8.0
+CANCELLED = "proved different, but by no more than a rounded constant may be, since terms cancel"
+#: Directions along which a difference has to be that small, and the bits by which an element may
+#: be further off than along each of them, at odds of 2**-(TRIALS * (SLACK - 1)).
+TRIALS, SLACK = 4, 5
 
 
 class Numbers(Mapping[str, Array]):
-    """Balls by name, read as float64 arrays by `convert` when one is first asked for: who wants the
-    verdict alone does not wait for them. Pickled as a dict of arrays."""
+    """Arrays by name, each made when it is first asked for: who wants the verdict alone does not
+    wait for them. Pickled as a dict of arrays."""
 
-    def __init__(
-        self, balls: Mapping[str, BallArray], convert: Callable[[BallArray], Array]
-    ) -> None:
-        self._balls, self._convert = balls, convert
+    def __init__(self, makers: Mapping[str, Callable[[], Array]]) -> None:
+        self._makers = makers
         self._found: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._found:
-            self._found[name] = self._convert(self._balls[name])
+            self._found[name] = self._makers[name]()
         return self._found[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._balls
+        return name in self._makers
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._balls)
+        return iter(self._makers)
 
     def __len__(self) -> int:
-        return len(self._balls)
+        return len(self._makers)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proved about the gradient of one name.
+
+    state:   `verified`: each element to `digits` relative to itself, or known to round to the zero
+             that it is; `close`: not the exact formula, yet the same to `digits`, as where a
+             constant is written as a rounded decimal; `wrong`; `undecided`, for a `reason`.
+    error:   exponent of the distance of each element from the truth in units of its size, see
+             `balanced`; HUGE where nothing is known.
+    lacking: bits of precision to ask again with; none if not positive.
+    """
+
+    state: State
+    digits: float = 0.0
+    error: int = HUGE
+    lacking: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,16 +96,16 @@ class Certificate:
     """What was proved about a backward at one sample. Plain data, once it is pickled; until then
     its numbers are read from balls as they are asked for.
 
-    state:         `verified` to `digits`; `close`: not the exact formula, yet the same to `digits`
-                   of them, as where a constant is written as a rounded decimal; `wrong`; `kink`:
-                   no derivative along the direction; `undecided`.
+    state:         the worst of `proofs`; or `kink`: no derivative along a random direction; or
+                   `undecided` as a whole.
+    digits:        the fewest of any name, where the state is `verified` or `close`.
     reason:        why it is undecided, or `wrong` without a number that differs.
     values:        output or intermediate -> float64 midpoints of certified balls.
     gradients:     leaf path or intermediate -> float64 midpoints of what `backward` says, in balls;
-                   certified truth where the state is `verified`.
+                   certified truth where `trusts` says so.
     radii:         the same keys -> bounds of the distance of the true number from its midpoint.
-    wrong:         names whose gradient was proved wrong by itself, in the order of `backward`.
-    right:         names whose gradient was verified by itself, where others are wrong.
+    proofs:        leaf path or intermediate -> what is proved of its gradient, in the order of
+                   `backward`; empty at a kink and where nothing is known of any.
     """
 
     state: State
@@ -91,13 +115,21 @@ class Certificate:
     values: Mapping[str, Array] = field(default_factory=dict)
     gradients: Mapping[str, Array] = field(default_factory=dict)
     radii: Mapping[str, Array] = field(default_factory=dict)
-    wrong: tuple[str, ...] = ()
-    right: tuple[str, ...] = ()
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Names whose gradient is proved wrong."""
+        return tuple(name for name, proof in self.proofs.items() if proof.state == "wrong")
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """Names whose gradient is verified, whatever the others are."""
+        return tuple(name for name, proof in self.proofs.items() if proof.state == "verified")
 
     def trusts(self, name: str) -> bool:
         """Whether the gradient of `name` is verified, so that others can be judged by it."""
-        verified = self.state == "verified" and self.digits >= DIGITS
-        return name in self.gradients and (verified or name in self.right)
+        return name in self.right
 
 
 def certify(program: Program, sample: Sample, wanted: Sequence[str] = ()) -> Certificate:
@@ -111,19 +143,23 @@ def certify(program: Program, sample: Sample, wanted: Sequence[str] = ()) -> Cer
     bits, last = BITS, Certificate("undecided", reason="not tried")
     try:
         lifted = Lifted(program, sample)
-        while bits <= MOST_BITS:
+        while True:
             try:
-                last = referee.with_precision(lambda: _at_precision(lifted, bits, wanted), bits)  # noqa: B023
+                last = referee.with_precision(lambda: _Attempt(lifted, bits, wanted).judged(), bits)  # noqa: B023
             except OrderExhausted:  # more bits would not help
                 raise
             except Undecided as error:
-                last = Certificate("undecided", bits=bits, reason=str(error))
-            if last.state in ("wrong", "close", "kink") or last.digits >= DIGITS:
+                lacking = bits
+                if not last.wrong:
+                    last = Certificate("undecided", bits=bits, reason=str(error))
+            else:
+                lacking = max((each.lacking for each in last.proofs.values()), default=0)
+            if lacking <= 0 or bits >= MOST_BITS:
                 return last
-            bits *= 2
+            # What is lacking is known, unless a ball exploded: then its radius says nothing.
+            bits = min(bits + 64 * math.ceil(lacking / 64), 4 * bits, MOST_BITS)
     except (OrderExhausted, Unsupported) as error:
         return Certificate("undecided", bits=bits, reason=str(error))
-    return last
 
 
 def certified_values(
@@ -141,81 +177,141 @@ def certified_values(
     return {name: (referee.midpoints(each), referee.radii(each)) for name, each in found.items()}
 
 
-def _at_precision(lifted: Lifted, bits: int, wanted: Sequence[str]) -> Certificate:
-    return referee.with_order_raising(lambda order: _at_order(lifted, bits, wanted, order))
+class _Attempt:
+    """The certificate at one precision."""
 
+    def __init__(self, lifted: Lifted, bits: int, wanted: Sequence[str]) -> None:
+        self.lifted, self.bits, self.wanted = lifted, bits, wanted
+        self.rest = lifted.at_rest()
+        self.claims = lifted.claims(self.rest)
+        dtype = lifted.sample.dtype
+        self.scales = {name: Scale.of(each, dtype, bits) for name, each in self.claims.items()}
+        # What is not finite is judged apart: even zero times it spoils a sum.
+        self.finite = {name: self.scales[name].finite(each) for name, each in self.claims.items()}
 
-def _at_order(lifted: Lifted, bits: int, wanted: Sequence[str], order: int) -> Certificate:
-    names = lifted.names()
-    directions = lifted.directions(names)
-    ahead = lifted.moved(directions, 1, order)
-    here = lifted.at_rest(ahead)
-    truth, claims = lifted.slope(ahead.trace), lifted.claims(here)
-    behind = lifted.behind(directions, ahead, order)
-    state, digits = _compared(claims, directions, truth)
-    reason, undefined = "", set[str]()
-    if truth.is_nan() or behind.is_nan():
-        state, digits, reason = "undecided", 0.0, "a singularity, or the edge of the domain"
-    elif not (truth.is_finite() and behind.is_finite() and behind.overlaps(truth)):
-        state, digits = "kink", 0.0
-    elif state == "undecided":
-        undefined = lifted.undefined(here)
-        state = "wrong" if undefined else state
-        reason = "`backward` is not finite where the derivative is" if undefined else TOO_WIDE
-    wrong: list[str] = []
-    right: list[str] = []
-    if state in ("wrong", "close"):
-        # One bad name spoils the sum; now each by itself.
-        state = "close"
-        for name in names:
-            alone = lifted.directions([name])
-            verdict, agreed = _compared(claims, alone, lifted.along(alone, 1, order))
-            if verdict == "verified":
-                right.append(name)
-            elif verdict == "wrong" or name in undefined:
-                wrong.append(name)
-                state = "wrong"
-            digits = min(digits, agreed)
-    values = lifted.values(wanted, here)
-    return Certificate(
-        state,
-        digits,
-        bits,
-        reason,
-        values=Numbers(values, referee.midpoints),
-        gradients=Numbers(claims, referee.midpoints),
-        radii=Numbers(values | claims, referee.radii),
-        wrong=tuple(wrong),
-        right=tuple(right),
-    )
+    def judged(self) -> Certificate:
+        """Raises Undecided, OrderExhausted, and Unsupported as `Lifted` does."""
+        along = self._direction(list(self.claims), "all")
+        above, below = self.lifted.two_sided(along)
+        if above.is_nan() or below.is_nan():
+            reason = "a singularity, or the edge of the domain"
+            return self._certificate("undecided", {}, reason)
+        if not (above.is_finite() and below.is_finite() and above.overlaps(below)):
+            return self._certificate("kink", {})
+        error = agreement(self.finite, along, above)
+        proofs = {
+            name: self._alone(name) if error is None else self._verified(name, error)
+            for name in self.claims
+        }
+        if error is None and all(each.state == "verified" for each in proofs.values()):
+            raise Undecided(TOO_WIDE)  # some name is wrong; more bits tell which
+        proofs |= {
+            name: each for name, each in self._not_finite().items() if proofs[name].state != "wrong"
+        }
+        states = {each.state for each in proofs.values()}
+        state: State = "verified"
+        for worse in ("close", "undecided", "wrong"):
+            state = worse if worse in states else state
+        reasons = [each.reason for each in proofs.values() if each.state == state]
+        return self._certificate(state, proofs, next(iter(reasons), ""))
 
-
-def _compared(
-    claims: Mapping[str, BallArray], directions: Mapping[str, Array], truth: arb
-) -> tuple[State, float]:
-    """<claims, directions> against the derivative of `forward` along them, and how many digits
-    that verifies: relative to the sum of magnitudes, which no cancellation makes small."""
-    claim = sum((inner(claims[name], each) for name, each in directions.items()), start=arb(0))
-    if not claim.overlaps(truth):
-        off, scale = abs(float(claim - truth)), _scale(claims, directions, truth)
-        digits = math.log10(scale / off) if 0 < off < scale < math.inf else 0.0
-        return ("close" if digits >= CLOSE else "wrong"), digits
-    if not (claim.is_finite() and truth.is_finite()):
-        return "undecided", 0.0  # NaN overlaps everything, and may have radius zero
-    radius = claim.rad() + truth.rad()
-    if radius.is_zero():
-        return "verified", math.inf
-    scale = _scale(claims, directions, truth)
-    if not 0 < scale < math.inf:
-        return "undecided", 0.0
-    return "verified", max(0.0, math.log10(scale) - math.log10(float(radius) or 5e-324))
-
-
-def _scale(claims: Mapping[str, BallArray], directions: Mapping[str, Array], truth: arb) -> float:
-    """The sum of the magnitudes of the terms, in floats."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        size = sum(
-            float(np.sum(np.abs(referee.midpoints(claims[name]) * each)))
-            for name, each in directions.items()
+    def _certificate(
+        self, state: State, proofs: Mapping[str, Proof], reason: str = ""
+    ) -> Certificate:
+        values = self.lifted.values(self.wanted, self.rest)
+        radii = {name: partial(referee.radii, each) for name, each in values.items()} | {
+            name: partial(self._radii, name, proofs[name].error if name in proofs else HUGE)
+            for name in self.claims
+        }
+        proved = state in ("verified", "close")
+        return Certificate(
+            state,
+            min((each.digits for each in proofs.values()), default=math.inf) if proved else 0.0,
+            self.bits,
+            reason,
+            Numbers({name: partial(referee.midpoints, each) for name, each in values.items()}),
+            Numbers({name: partial(referee.midpoints, self.claims[name]) for name in self.claims}),
+            Numbers(radii),
+            proofs,
         )
-    return max(size, abs(float(truth)))
+
+    def _radii(self, name: str, error: int) -> Array:
+        return referee.radii(self.claims[name]) + self.scales[name].bounds(error)
+
+    def _direction(
+        self, names: Sequence[str], about: str, among: Array | None = None
+    ) -> dict[str, BallArray]:
+        rng = self.lifted.generator(about, str(self.bits))
+        return {name: self.scales[name].direction(rng, among) for name in names}
+
+    def _verified(self, name: str, error: int) -> Proof:
+        scale = self.scales[name]
+        lacking = scale.lacking(error)
+        if lacking > 0:
+            digits = 0.0 if error == HUGE else scale.digits(error)
+            return Proof("undecided", digits, error, lacking, TOO_WIDE)
+        return Proof("verified", scale.digits(error), error)
+
+    def _alone(self, name: str) -> Proof:
+        """One bad name spoils the sum; here each by itself."""
+        along = self._direction([name], f"alone/{name}")
+        truth = self.lifted.derivative(along)
+        if truth is None:
+            return Proof("undecided", reason="no derivative along a random direction of it alone")
+        error = agreement(self.finite, along, truth)
+        return self._close(name) if error is None else self._verified(name, error)
+
+    def _close(self, name: str) -> Proof:
+        """Whether a gradient that is not the exact one is as near as the rounding of a constant
+        brings it: relative to the size of each element, where many such errors add up like a random
+        walk; where zero is claimed, by less than rounds to it."""
+        scale, digits = self.scales[name], math.inf
+        plain = ~(scale.zero | scale.void)
+        walk = 10.0**-CLOSE * math.sqrt(plain.sum())
+        for among, allowed in ((plain, walk), (scale.zero, 2.0 ** -(SLACK + 1))):
+            if not among.any():
+                continue
+            worst = 0.0
+            for trial in range(TRIALS):
+                worst = max(worst, self._off(name, among, allowed, trial))
+                if worst > allowed:
+                    return Proof("wrong")
+            if among is scale.zero:
+                digits = min(digits, FORMATS[self.lifted.sample.dtype].digits)
+            elif worst > 0:
+                lost = (scale.size - scale.own)[plain].max(initial=0)
+                digits = -(math.log2(worst) + SLACK + int(lost)) * math.log10(2)
+                if digits < LEAST:
+                    return Proof("undecided", reason=CANCELLED)
+        return Proof("close", digits)
+
+    def _off(self, name: str, among: Array, allowed: float, trial: int) -> float:
+        """How far <claim, v> is from the truth along a direction of some elements. Raises Undecided
+        where the balls do not tell whether it is more than `allowed`."""
+        along = self._direction([name], f"close/{name}/{trial}", among)
+        truth = self.lifted.derivative(along)
+        off = abs(total_along(self.finite, along) - truth) if truth is not None else arb("nan")
+        most = float(off.upper())
+        if not (most <= allowed or off.lower() > allowed):
+            raise Undecided(TOO_WIDE)
+        return most
+
+    def _not_finite(self) -> dict[str, Proof]:
+        """Of the names with claims that are not finite, by these claims alone."""
+        found = {}
+        void = [name for name, scale in self.scales.items() if scale.void.any()]
+        undefined = self.lifted.undefined(self.rest) if void else ()
+        for name in void:
+            if name not in undefined:
+                found[name] = Proof("undecided", lacking=self.bits, reason=TOO_WIDE)
+                continue
+            there = self.scales[name].void
+            rng = self.lifted.generator("void", name, str(self.bits))
+            numbers = np.where(there, referee.mantissas(rng, there.shape), 0.0)
+            if self.lifted.derivative({name: numbers}) is None:
+                reason = "neither `backward` nor the derivative is finite"
+                found[name] = Proof("undecided", reason=reason)
+            else:
+                reason = "`backward` is not finite where the derivative is"
+                found[name] = Proof("wrong", reason=reason)
+        return found

@@ -7,8 +7,10 @@ faulty line) moves inputs and intermediates along directions and compares with t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -80,11 +82,27 @@ class Lifted:
         found = [name for name in named if name in self.sample.intermediates]
         return [*found, *self.sample.differentiable]
 
+    def generator(self, *about: str) -> np.random.Generator:
+        """Random numbers about something, the same in every run. Nobody can have known them who
+        wrote the program or chose the numbers of the sample, since they depend on both."""
+        digest = self._digest.copy()
+        digest.update("/".join(about).encode())
+        return np.random.default_rng(np.frombuffer(digest.digest(), np.uint64))
+
+    @cached_property
+    def _digest(self) -> Any:
+        digest = hashlib.sha256()
+        for code in (self.program.forward_code, self.program.backward_code):
+            digest.update((code.source if code else "").encode())
+        for leaf in [*trees.flatten(self.sample.inputs).values(), *self.sample.cotangents]:
+            array = np.ascontiguousarray(leaf)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+        return digest
+
     def directions(self, names: Sequence[str]) -> dict[str, Array]:
-        """Random directions, the same for the same names at the same point; what one of them does
-        not show, that of another point does."""
-        about = "/".join([self.sample.point, self.sample.size, *names])
-        rng = np.random.default_rng([len(names), *about.encode()])
+        """Random directions of some names together."""
+        rng = self.generator("directions", *names)
         return referee.dyadic_directions(rng, {name: self.shape(name) for name in names})
 
     def moved(
@@ -98,6 +116,7 @@ class Lifted:
         direction, by `step` + t."""
 
         def move(x: BallArray, v: Array | BallArray) -> BallArray:
+            v = v if sign > 0 else -v
             moved = referee.lift_along(x, v, order)
             if not step:
                 return moved
@@ -105,12 +124,12 @@ class Lifted:
             return found
 
         variables = [
-            move(leaf, sign * directions[path]) if path in directions else leaf
+            move(leaf, directions[path]) if path in directions else leaf
             for path, leaf in self.leaves.items()
         ]
         zero = numpy_dtype(self.sample.dtype)  # another one would be promoted to, and seen
         intermediates = {
-            name: move(referee.lift(np.zeros(shape, zero)), sign * directions[name])
+            name: move(referee.lift(np.zeros(shape, zero)), directions[name])
             for name, shape in self.sample.intermediates.items()
             if name in directions
         }
@@ -125,12 +144,16 @@ class Lifted:
         pairs = zip(slopes, self.cotangents, strict=True)
         return total(slope * cotangent for slope, cotangent in pairs)
 
-    def along(self, directions: Mapping[str, Array], sign: int = 1, order: int = 1) -> arb:
+    def along(
+        self, directions: Mapping[str, Array | BallArray], sign: int = 1, order: int = 1
+    ) -> arb:
         """The derivative of <cotangents, outputs> along `sign` times the directions, by series
         known to t**order: the norm at zero is sqrt(t**2). Raises OrderExhausted."""
         return self.slope(self.moved(directions, sign, order).trace)
 
-    def behind(self, directions: Mapping[str, Array], ahead: Moved, order: int = 1) -> arb:
+    def behind(
+        self, directions: Mapping[str, Array | BallArray], ahead: Moved, order: int = 1
+    ) -> arb:
         """Minus the derivative along minus the directions: the derivative `ahead` again, but where
         a limit was taken or something is not finite. Raises OrderExhausted."""
         slope = self.slope(ahead.trace)
@@ -138,15 +161,20 @@ class Lifted:
             return slope
         return -self.along(directions, -1, order)
 
-    def derivative(self, directions: Mapping[str, Array]) -> arb | None:
-        """The derivative along the directions; None where it is not finite or depends on their
-        sign."""
+    def two_sided(self, directions: Mapping[str, Array | BallArray]) -> tuple[arb, arb]:
+        """The derivative of <cotangents, outputs> along the directions, and minus that along their
+        opposites: two numbers where there is a kink. Raises OrderExhausted."""
 
         def both(order: int) -> tuple[arb, arb]:
             ahead = self.moved(directions, 1, order)
             return self.slope(ahead.trace), self.behind(directions, ahead, order)
 
-        above, below = referee.with_order_raising(both)
+        return referee.with_order_raising(both)
+
+    def derivative(self, directions: Mapping[str, Array | BallArray]) -> arb | None:
+        """The derivative along the directions; None where it is not finite or depends on their
+        sign."""
+        above, below = self.two_sided(directions)
         same = above.is_finite() and below.is_finite() and above.overlaps(below)
         return above if same else None
 
@@ -171,10 +199,9 @@ class Lifted:
             raise Undecided("an unbounded ball; raise the precision")
         return found, limit
 
-    def at_rest(self, ahead: Moved | None = None) -> Trace:
-        """`forward` at the point itself. What is `ahead` will do, unless it took a limit: the sign
-        of t is 1, that of 0 is 0."""
-        return self.moved({}).trace if ahead is None or ahead.limit else ahead.trace
+    def at_rest(self) -> Trace:
+        """`forward` at the point itself, where the sign of 0 is 0, and not that of t."""
+        return self.moved({}).trace
 
     def values(self, wanted: Sequence[str], trace: Trace) -> dict[str, BallArray]:
         """Outputs and wanted intermediates of a trace `at_rest`."""
@@ -245,12 +272,11 @@ def as_balls(value: Any) -> BallArray:
     return value if isinstance(value, BallArray) else referee.lift(np.asarray(value))
 
 
-def inner(balls: BallArray, direction: Array) -> arb:
+def inner(balls: BallArray, direction: Array | BallArray) -> arb:
     """<balls, direction>; the two have one shape."""
-    pairs = (
-        balls.series.parts[0].ravel(),
-        referee.lift_direction(direction).series.parts[0].ravel(),
-    )
+    if not isinstance(direction, BallArray):
+        direction = referee.lift_direction(direction)
+    pairs = balls.series.parts[0].ravel(), direction.series.parts[0].ravel()
     # Without an array of products it takes two thirds of the time.
     found: arb = arb(0) + np.dot(*pairs)
     return found

@@ -418,11 +418,11 @@ UNFOLLOWED = """
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_certificate_verifies_to_thirty_digits(case: MakeCase, dtype: str) -> None:
+def test_a_certificate_verifies_to_seventeen_digits(case: MakeCase, dtype: str) -> None:
     found = rows(case(LAYER, YAML), dtypes=(dtype,))
     row = by_quantity(found, "manual")["certificate"]
     assert (row.status, row.mode, row.reference) == (Status.PASS, "vjp", "certified")
-    assert 30 <= row.digits < math.inf
+    assert 17 <= row.digits < math.inf
     assert row.detail == f"verified to {math.floor(row.digits)} digits"
     assert "certificate" not in by_quantity(found, "numeric")
 
@@ -436,7 +436,9 @@ def test_a_certificate_may_be_exact(case: MakeCase) -> None:
         def backward(xp, df, x):
             return {"x": 2 * df * x}
     """
-    row = by_quantity(rows(case(python, YAML.replace("W: {shape: [3, 2]}, ", ""))), "manual")
+    made = case(python, YAML.replace("W: {shape: [3, 2]}, ", ""))
+    # Products of three float32 fit into the balls' precision.
+    row = by_quantity(rows(made, dtypes=("float32",)), "manual")
     assert row["certificate"].digits == math.inf
     assert row["certificate"].detail == "verified exactly"
 
