@@ -4,20 +4,24 @@ not pay for numpy, and no framework is imported by anything but `run` and `show`
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import math
 import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from harness import __version__
-from harness.errors import CaseErrors, HarnessError, UsageError, did_you_mean
+from harness.errors import CaseErrors, HarnessError, UsageError, did_you_mean, visible
 
 #: Exit statuses: all good; something failed; bad usage, a bad case, or nothing compared.
 OK, FAILED, USAGE = 0, 1, 2
 INTERRUPTED = 130
+#: How a system says that there is no room for what is written.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # to fail.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+        elif stream is None:  # closed by whoever started us
+            _replace_closed()
     options, rest = parser().parse_known_args(given)
     options.arguments = given
     try:
@@ -41,11 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(error)
         return USAGE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         unread()
         return OK
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        unread()
+        where = f"`{error.filename}`" if error.filename else "standard output"
+        _say(f"error: {where} cannot be written to: {error.strerror}; write elsewhere")
+        return USAGE
 
 
 def unread() -> None:
@@ -58,11 +71,23 @@ def _complain(error: HarnessError) -> None:
     """Each culprit on a line of its own, as compilers do; then how many there were."""
     if isinstance(error, CaseErrors):
         for each in error.errors:
-            print(f"error: {each}", file=sys.stderr)
+            _say(f"error: {each}")
         if len(error.errors) > 1:
-            print(f"{len(error.errors)} errors; nothing was run", file=sys.stderr)
+            _say(f"{len(error.errors)} errors; nothing was run")
     else:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
+
+
+def _say(text: str) -> None:
+    """A line on standard error. Where that is full too, nobody is left to be told."""
+    with suppress(OSError):
+        print(visible(text), file=sys.stderr)
+
+
+def _replace_closed() -> None:
+    """Let what was closed be written to, and lost."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _unknown(word: str, options: argparse.Namespace) -> UsageError:

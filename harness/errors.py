@@ -6,8 +6,19 @@ remedy. Nothing heavy is imported here: the pytest plugin and the command line l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+#: Characters that a terminal obeys instead of showing them (all controls but for those that end a
+#: line or a page or align it, and those that turn the direction of writing), and the halves of
+#: characters that stand for bytes of a file's name that are no UTF-8.
+UNSEEN = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Text with those characters written as escapes, `\\x1b`."""
+    return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class HarnessError(Exception):
@@ -68,7 +79,7 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A clause that offers the nearest valid name, or lists a handful when nothing is near."""
     import difflib  # only a message that is about to be printed pays for it
 
-    names = sorted(set(valid))
+    names = sorted(set(valid) - {name})
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"did you mean `{near[0]}`?"

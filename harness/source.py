@@ -8,8 +8,12 @@ only plans a run never executes a case's code.
 from __future__ import annotations
 
 import ast
+import io
+import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +23,10 @@ from harness.namespace import LINALG, NAMES
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+#: Levels of a syntax tree. Python compiles about 950 from a tree, fewer inside of other calls.
+_DEEPEST = 700
+#: Calls inside each other; `deepcopy` takes four for each level.
+_DEEP = 10_000
 #: The name of the recorder in staged code.
 RECORDER = "__stage__"
 
@@ -94,6 +102,54 @@ def parse(text: str, file: Path | str) -> Code:
         text_there = (error.text or "").strip() if isinstance(error, SyntaxError) else ""
         remedy = f"mend `{text_there}`" if text_there else ""
         raise CaseError(f"syntax error: {message}", file=file, line=line, remedy=remedy) from None
+    except (RecursionError, MemoryError):  # as ast.parse says that its stack is full
+        tree = None
+    if tree is None or too_deep(tree):
+        raise CaseError(
+            f"an expression is nested more than {_DEEPEST} deep",
+            file=file,
+            line=_longest_statement(text),
+            remedy="split it into several assignments, or write a sum over an array",
+        )
+    with deep_recursion():
+        return _parsed(tree, text, file)
+
+
+def too_deep(tree: ast.AST) -> bool:
+    """Whether Python would not compile a tree any more."""
+    level = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
+
+
+def _longest_statement(text: str) -> int | None:
+    """The line on which the statement of most words begins; None where there are no words."""
+    line, words = 0, 0
+    found: tuple[int, int | None] = (0, None)
+    with suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            line, words = line or token.start[0], words + 1
+            found = max(found, (words, line), key=lambda each: each[0])
+            if token.type == tokenize.NEWLINE:
+                line = words = 0
+    return found[1]
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Walking the tree of `x + x + ...` takes several calls inside each other for every term, and
+    Python allows a thousand. Compiled code, which the same limit keeps from filling its stack, is
+    never called in here."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEP))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _parsed(tree: ast.Module, text: str, file: Path | str) -> Code:
     nodes = {node.name: node for node in tree.body if isinstance(node, Definition)}
     if "forward" not in nodes:
         near = did_you_mean("forward", nodes) if nodes else "the file defines no function"

@@ -32,7 +32,9 @@ from harness.source import (
     check_backward,
     check_namespace,
     check_returns,
+    deep_recursion,
     read_procedure,
+    too_deep,
 )
 
 
@@ -191,12 +193,14 @@ def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
     """
     tree = ast.parse(code.text, code.file)
     staged = {}
-    for node in list(tree.body):
-        if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
-            _Rebinding(node.name).visit(node)
-            staged[node.name] = copy = _staged(node)
-            tree.body.insert(tree.body.index(node) + 1, copy)
-    exec(compile(ast.fix_missing_locations(tree), code.file, "exec"), names)
+    with deep_recursion():
+        for node in list(tree.body):
+            if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
+                _Rebinding(node.name).visit(node)
+                staged[node.name] = copy = _staged(node)
+                tree.body.insert(tree.body.index(node) + 1, copy)
+        ast.fix_missing_locations(tree)
+    exec(compile(tree, code.file, "exec"), names)
     return {**names, **{name: names[copy.name] for name, copy in staged.items()}}
 
 
@@ -261,14 +265,16 @@ def _stage_function(
     if source is None:
         return _unstaged(function, name)
     file, text, node = source
-    procedure = read_procedure(node, text, file)
-    check_namespace(node, file)
+    with deep_recursion():
+        procedure = read_procedure(node, text, file)
+        check_namespace(node, file)
     if name == "forward":
         check_returns(node, procedure, file, nameless=True)
         procedure = replace(procedure, returns=procedure.returns or ("f",))
     assert isinstance(node, ast.FunctionDef)
-    _Rebinding(name).visit(node)
-    node = _staged(node)
+    with deep_recursion():
+        _Rebinding(name).visit(node)
+        node = _staged(node)
     node.decorator_list = []
     # Free variables become parameters of an enclosing function, whose cells then hold them.
     closure = inspect.getclosurevars(function).nonlocals
@@ -278,7 +284,9 @@ def _stage_function(
     enclosing.body.insert(0, node)
     names: dict[str, Any] = {}
     scope = {**function.__globals__}
-    exec(compile(ast.fix_missing_locations(outer), file, "exec"), scope, names)
+    with deep_recursion():
+        ast.fix_missing_locations(outer)
+    exec(compile(outer, file, "exec"), scope, names)
     return procedure, names["__outer__"](**closure)
 
 
@@ -317,7 +325,9 @@ def _source(function: Callable[..., Any]) -> tuple[str, str, Definition] | None:
         lines, first = inspect.getsourcelines(function)
         file = inspect.getsourcefile(function)
         tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+    if too_deep(tree):
         return None
     node = tree.body[0] if tree.body else None
     # The name differs where a lambda stands inside the function that was found.

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases import schema
-from harness.cases.document import Document, Path_, read
+from harness.cases.document import Document, Path_, read, text_of
+from harness.cases.names import fault
 from harness.cases.schema import CaseFile, Leaf, Point
-from harness.errors import CaseError, did_you_mean
+from harness.errors import CaseError, did_you_mean, visible
 from harness.source import Code, parse
 from harness.staging import Program
 
@@ -60,16 +61,30 @@ def load(yaml_file: Path) -> Case:
         )
     document = read(yaml_file)
     declared = schema.validate(document)
-    try:
-        text = python_file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaseError(f"cannot be read: {error}", file=python_file) from None
+    text = text_of(python_file, "utf-8-sig")
     case = Case(yaml_file.stem, document, declared, parse(text, python_file))
+    _check_names(case)
     _check_inputs(case)
     _check_sizes(case)
     _check_points(case)
     _check_training(case)
     return case
+
+
+def _check_names(case: Case) -> None:
+    """A case has been named by `registry.find`, unless pytest found it."""
+    if why := fault(case.name):
+        raise CaseError(
+            f"`{visible(case.name)}` is no name of a case: {why}",
+            file=case.document.file,
+            remedy="rename its two files",
+        )
+    for key in ("points", "sizes"):
+        for name in getattr(case.declared, key):
+            if why := fault(name):
+                raise case.document.error(
+                    (key, name), f"`{name}` is no name: {why}", "give it another one"
+                )
 
 
 def _walk(tree: Mapping[str, Any]) -> Iterator[tuple[str, Leaf]]:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
-from harness.errors import CaseError
+from harness.errors import UNSEEN, CaseError, visible
 
 Path_ = tuple[str | int, ...]
+
+#: Entries that aliases may repeat; a generous case repeats a dozen.
+_REPEATED = 100_000
+#: Lists and mappings that may lie inside each other.
+_DEPTH = 100
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -70,16 +76,35 @@ class Document(NamedTuple):
         return CaseError(message, file=self.file, line=self.line(path), remedy=remedy)
 
 
-def read(file: Path) -> Document:
-    """Read a YAML file. Raises CaseError if it is unreadable, malformed, or repeats a key."""
+def text_of(file: Path, encoding: str = "utf-8") -> str:
+    """The text of a case's file. Raises CaseError where it is no readable text."""
     try:
-        text = file.read_text(encoding="utf-8")
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise CaseError("is no file", file=file, remedy="put a text file in its place")
+        text = file.read_text(encoding=encoding)
     except OSError as error:
         raise CaseError(f"cannot be read: {error.strerror}", file=file) from None
     except UnicodeDecodeError as error:
-        raise CaseError(f"is not UTF-8 text: {error.reason}", file=file) from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise CaseError(
+            f"is not UTF-8 text: {error.reason}", file=file, line=line, remedy="save it as UTF-8"
+        ) from None
+    for found in UNSEEN.finditer(text):
+        raise CaseError(
+            f"holds the control character `{visible(found[0])}`",
+            file=file,
+            line=text.count("\n", 0, found.start()) + 1,
+            remedy="remove it, or write it as an escape such as `\\x1b`",
+        )
+    return text
+
+
+def read(file: Path) -> Document:
+    """Read a YAML file. Raises CaseError if it is unreadable, malformed, or repeats a key."""
+    text = text_of(file)
     loader = _Loader(text)
     try:
+        _check_depth(text, file)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise CaseError(
@@ -88,8 +113,9 @@ def read(file: Path) -> Document:
                 line=1,
                 remedy="start with `summary: ...` and `inputs: ...`",
             )
-        lines: dict[Path_, int] = {(): node.start_mark.line + 1}
-        return Document(file, _build(loader, node, (), lines, file), lines)
+        builder = _Builder(loader, file)
+        builder.lines[()] = node.start_mark.line + 1
+        return Document(file, builder.build(node, ()), builder.lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
@@ -101,46 +127,109 @@ def read(file: Path) -> Document:
             remedy="mend the indentation or the brackets; quote text that holds `: ` or starts "
             "with one of `[{&*!|>%@`",
         ) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = "an alias refers to itself" if isinstance(error, RecursionError) else str(error)
-        raise CaseError(f"malformed YAML: {reason}", file=file) from None
+    except yaml.YAMLError as error:
+        raise CaseError(f"malformed YAML: {error}", file=file) from None
     finally:
         loader.dispose()
 
 
-def _build(loader: Any, node: yaml.Node, path: Path_, lines: dict[Path_, int], file: Path) -> Any:
-    """The data of `node`; fills `lines` on the way. Keys are always text."""
-    if isinstance(node, yaml.MappingNode):
+def _check_depth(text: str, file: Path) -> None:
+    """Raise CaseError for what is nested so deeply that PyYAML, which follows it in compiled code,
+    would end the process. Few files have so many brackets that this has to be counted."""
+    indented = re.search(rf"^ {{{_DEPTH},}}", text, re.MULTILINE)
+    if not indented and sum(map(text.count, ("[", "{", "- ", "? "))) < _DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH:
+            assert event.start_mark is not None
+            raise CaseError(
+                f"malformed YAML: nested more than {_DEPTH} deep",
+                file=file,
+                line=event.start_mark.line + 1,
+                remedy="remove some of its brackets",
+            )
+
+
+class _Builder:
+    """From the nodes of a file to its data, and to the line of every key and item by path."""
+
+    def __init__(self, loader: Any, file: Path) -> None:
+        self.lines: dict[Path_, int] = {}
+        self._loader, self._file = loader, file
+        self._open: set[int] = set()
+        self._seen: set[int] = set()
+        self._repeated = 0
+
+    def build(self, node: yaml.Node, path: Path_) -> Any:
+        """The data of a node. Keys are always text."""
+        self._check_alias(node)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        self._open.add(id(node))
+        build = self._mapping if isinstance(node, yaml.MappingNode) else self._sequence
+        found = build(node, path)
+        self._open.remove(id(node))
+        return found
+
+    def _sequence(self, node: yaml.Node, path: Path_) -> list[Any]:
+        items = []
+        for index, item in enumerate(node.value):
+            self.lines[(*path, index)] = item.start_mark.line + 1
+            items.append(self.build(item, (*path, index)))
+        return items
+
+    def _mapping(self, node: yaml.Node, path: Path_) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
-            line = key_node.start_mark.line + 1
+            self._check_seen(key, key_node)
             if key in mapping:
-                raise CaseError(
-                    f"`{key}` appears twice (first on line {lines[(*path, key)]})",
-                    file=file,
-                    line=line,
-                    remedy="keep one of the two",
+                first = self.lines[(*path, key)]
+                raise self._error(
+                    f"`{key}` appears twice (first on line {first})", key_node, "keep one of them"
                 )
-            lines[(*path, key)] = line
-            mapping[key] = _build(loader, value_node, (*path, key), lines, file)
+            self.lines[(*path, key)] = key_node.start_mark.line + 1
+            mapping[key] = self.build(value_node, (*path, key))
         return mapping
-    if isinstance(node, yaml.SequenceNode):
-        items = []
-        for index, item in enumerate(node.value):
-            lines[(*path, index)] = item.start_mark.line + 1
-            items.append(_build(loader, item, (*path, index), lines, file))
-        return items
-    try:
-        return loader.construct_object(node)
-    except OverflowError:
-        raise CaseError(
-            f"`{node.value}` is beyond the range of float64",
-            file=file,
-            line=node.start_mark.line + 1,
-            remedy="write `.inf` if infinity is meant",
-        ) from None
-    except (ValueError, KeyError):  # `!!int two`, `!!bool perhaps`
-        kind = node.tag.rpartition(":")[2]
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        self._check_seen(node.value, node)
+        try:
+            return self._loader.construct_object(node)
+        except OverflowError:
+            raise self._error(
+                f"`{node.value}` is beyond the range of float64",
+                node,
+                "write `.inf` if infinity is meant",
+            ) from None
+        except (ValueError, KeyError):  # `!!int two`, `!!bool perhaps`
+            kind = node.tag.rpartition(":")[2]
+            raise self._error(f"`{node.value}` is no {kind}", node) from None
+
+    def _check_alias(self, node: yaml.Node) -> None:
+        """An alias stands for a copy: ten aliases of ten aliases, eight times over, are gigabytes
+        in a file of a few lines."""
+        if id(node) in self._open:
+            raise self._error("malformed YAML: an alias refers to itself", node)
+        self._repeated += id(node) in self._seen
+        self._seen.add(id(node))
+        if self._repeated > _REPEATED:
+            raise self._error(
+                f"malformed YAML: aliases repeat more than {_REPEATED} entries",
+                node,
+                "let `inputs(rng)` in the Python file make large data",
+            )
+
+    def _check_seen(self, text: str, node: yaml.Node) -> None:
+        """Text reaches terminals and tables, which obey escape sequences."""
+        if UNSEEN.search(text):
+            raise self._error(f"`{visible(text)}` holds a control character", node, "remove it")
+
+    def _error(self, message: str, node: yaml.Node, remedy: str = "") -> CaseError:
         line = node.start_mark.line + 1
-        raise CaseError(f"`{node.value}` is no {kind}", file=file, line=line) from None
+        return CaseError(message, file=self._file, line=line, remedy=remedy)

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean
+from harness.cases.names import fault
+from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean, visible
 
 ENTRY_POINTS = "harness.cases"
 
@@ -85,9 +86,9 @@ def select(
     if patterns:
         names = [entry.name for entry in entries]
         for pattern in patterns:
-            if not fnmatch.filter(names, pattern):
+            if not any(_matches(name, pattern) for name in names):
                 raise UsageError(f"no case `{pattern}`; {did_you_mean(pattern, names)}")
-        chosen = [e for e in entries if any(fnmatch.fnmatchcase(e.name, p) for p in patterns)]
+        chosen = [e for e in entries if any(_matches(e.name, each) for each in patterns)]
     elif any(entry.own for entry in entries):
         chosen = [entry for entry in entries if entry.own]
     if tags:
@@ -100,6 +101,11 @@ def select(
     if not chosen:
         raise UsageError("no case is selected; `harness list` shows what there is")
     return chosen
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A name may hold what is special in a glob: `f[x]` is itself."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def tags_of(entry: Entry) -> set[str]:
@@ -118,7 +124,18 @@ def _files(folder: Path, errors: list[CaseError]) -> list[Path]:
             f"`{folder}` cannot be read as a folder of cases: {error.strerror}\n"
             "  remedy: name a folder that holds NAME.yaml and NAME.py"
         ) from None
-    yaml_files = [path for path in files if path.suffix in (".yaml", ".yml")]
+    files = [path for path in files if path.suffix in (".yaml", ".yml", ".py")]
+    for path in files:
+        if why := fault(path.stem):
+            errors.append(
+                CaseError(
+                    f"`{visible(path.stem)}` is no name of a case: {why}",
+                    file=path,
+                    remedy="rename its two files",
+                )
+            )
+    files = [path for path in files if not fault(path.stem)]
+    yaml_files = [path for path in files if path.suffix != ".py"]
     python = {path.stem for path in files if path.suffix == ".py"}
     for file in yaml_files:
         if file.suffix == ".yml":

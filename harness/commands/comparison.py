@@ -64,12 +64,16 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
             journal.close()
     rows = [row for cell in plan for row in done.get(cell, ())]
     again = _common(options)
+    unsaid: OSError | None = None
     if rows:
         report = str(folder / files.MARKDOWN) if folder else ""
         try:
             terminal.summary(rows, again, report, work.peaks)
+            sys.stdout.flush()
         except BrokenPipeError:
             cli.unread()
+        except OSError as error:  # standard output is full; the report is not
+            unsaid = error
     if stopped:
         raise stopped
     if folder is not None and rows:
@@ -86,6 +90,8 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
     if interrupted:
         print(_farewell(options, folder, len(rows)), file=sys.stderr)
         return cli.INTERRUPTED
+    if unsaid:
+        raise unsaid
     return _status(rows, required)
 
 

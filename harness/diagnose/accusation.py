@@ -26,7 +26,14 @@ class Accusation:
 
     @cached_property
     def text(self) -> str:
-        """The line, and what it should be, in words; "" where there is nothing to say."""
+        """The line, and what it should be, in words; "" where there is nothing to say. The verdict
+        stands without it: what cannot be found out is no reason to lose a wrong gradient."""
+        try:
+            return self._text()
+        except Exception as error:
+            return f"which line is at fault is not known: {type(error).__name__}: {error}"
+
+    def _text(self) -> str:
         found = suspects(self._code, self.findings)
         mended = repairs(self._code, self._program, self._sample, found)
         # Where it raises, the line is known; what is worth saying is why, or which one is to blame.

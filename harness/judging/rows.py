@@ -13,7 +13,7 @@ from dataclasses import replace
 from harness import backends
 from harness.cases.case import Case
 from harness.cases.schema import Gap
-from harness.errors import CaseError, HarnessError
+from harness.errors import CaseError, HarnessError, visible
 from harness.judging.compare import Verdict
 from harness.model import Gradients, Row, Status
 from harness.plan import Cell
@@ -76,7 +76,7 @@ def describe(error: BaseException, case: Case) -> str:
     if isinstance(error, CaseError):
         return str(error)
     try:
-        text = " ".join(str(error).split())
+        text = visible(" ".join(str(error).split()))
     except Exception:  # an exception of the case's own that cannot say what it is
         text = ""
     name = type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,34 @@ def test_an_alias_within_itself_is_refused(tmp_path: Path) -> None:
 
 
 def test_control_characters_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CaseError, match="malformed YAML"):
-        load(tmp_path, "a: \x01\n")
+    with pytest.raises(CaseError, match=r"demo\.yaml:2: holds the control character `\\x1b`"):
+        load(tmp_path, "a: 1\nb: \x1b[31m\n")
+    for text in ('"\\e[31m"', '"\\u202e"', '{"\\a": 1}'):
+        with pytest.raises(CaseError, match=r"demo\.yaml:2: `\\.* holds a control character"):
+            load(tmp_path, f"a: 1\nb: {text}\n")
+    assert load(tmp_path, 'a: "x\\ty\\nz"\n').data == {"a": "x\ty\nz"}
+
+
+def test_aliases_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    with pytest.raises(CaseError, match="aliases repeat more than 100000 entries"):
+        load(tmp_path, "\n".join(lines))
+    assert load(tmp_path, "\n".join(lines[:4])).data["a3"][9][9] == [[1] * 10] * 10
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ("{a: ", "}"), ("- ", "")])
+def test_what_is_nested_too_deeply_is_refused(tmp_path: Path, opened: str, closed: str) -> None:
+    fits, deep = (f"a:\n  {opened * n}1{closed * n}\n" for n in (90, 100_000))
+    assert load(tmp_path, fits).data["a"]
+    with pytest.raises(CaseError, match=r"demo\.yaml:2: malformed YAML: nested more than 100 deep"):
+        load(tmp_path, deep)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "demo.yaml")
+    with pytest.raises(CaseError, match=r"demo\.yaml: is no file"):
+        read(tmp_path / "demo.yaml")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -179,7 +206,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read(tmp_path / "nothing.yaml")
     file = tmp_path / "latin.yaml"
     file.write_bytes("a: é\n".encode("latin-1"))
-    with pytest.raises(CaseError, match=r"latin\.yaml: is not UTF-8"):
+    with pytest.raises(CaseError, match=r"latin\.yaml:1: is not UTF-8"):
         read(file)
 
 

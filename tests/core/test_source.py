@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from builders import check_error
+from builders import check_error, program_from
 
 from harness.errors import CaseError
 from harness.source import parse
@@ -180,3 +180,19 @@ def test_the_last_assignment_to_a_name_is_its_stage() -> None:
     assert stage.line == 3
     assert not stage.single
     assert forward.stage("nothing") is None
+
+
+def long_sum(terms: int) -> str:
+    return f"def forward(xp, x):\n    a = x\n    f = ({' + '.join(['x'] * terms)})\n    return f\n"
+
+
+def test_a_sum_of_hundreds_of_terms_is_staged() -> None:
+    program = program_from(long_sum(600))
+    assert program.forward(None, {"x": 2.0}).outputs == (1200.0,)
+
+
+@pytest.mark.parametrize("terms", [1000, 20_000, 100_000])
+def test_a_sum_of_too_many_terms_is_refused_with_its_line(terms: int) -> None:
+    with pytest.raises(CaseError) as caught:
+        parse(long_sum(terms), "long.py")
+    check_error(caught.value, "long.py", 3, "nested more than 700 deep", "split it")

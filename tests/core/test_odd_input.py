@@ -1,0 +1,135 @@
+"""Input that nobody would write on purpose: one sentence with the remedy, and exit status 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import write_case
+from pairs import GOOD, WRONG, YAML, pair
+
+from harness.errors import did_you_mean
+
+Run = Callable[..., Any]
+OWN = ("--cases", "mine", "--backend", "manual")
+
+
+def command(folder: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, for what it does to its streams."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *words],
+        cwd=folder,
+        text=True,
+        check=False,
+        **{"capture_output": not options, **options},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("=1+1", "a spreadsheet takes `=`"),
+        ("@sum", "a spreadsheet takes `@`"),
+        ("-x", "a spreadsheet takes `-`"),
+        ("a\x1b[31m", "it holds a control character"),
+        ("a\nb", "it is empty, or has blanks"),
+        ("a ", "it is empty, or has blanks"),
+        ("a,b", "commas separate names"),
+        (os.fsdecode(b"a\xff"), "it holds a control character, or is not UTF-8"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(harness: Run, tmp_path: Path, name: str, why: str) -> None:
+    pair(tmp_path / "mine", name)
+    said = harness("run", *OWN)
+    assert said.status == 2
+    assert f"is no name of a case: {why}" in said.err
+    assert "remedy: rename its two files" in said.err
+    assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize("name", ["a.b", "größe", "two words", "f[x]", "-1", "+0.5", "1e-3", "(0)"])
+def test_any_other_name_is_one(harness: Run, tmp_path: Path, name: str) -> None:
+    pair(tmp_path / "mine", name, yaml=YAML.replace("one:", f'"{name}":'))
+    said = harness("run", *OWN, "--draws", "0", f"--point={name}", "--", name)
+    assert said.status == 0, said.err
+    assert f"\n{name} " in said.out
+
+
+@pytest.mark.parametrize("key", ["points", "sizes"])
+def test_the_name_of_a_point_is_held_to_the_same(harness: Run, tmp_path: Path, key: str) -> None:
+    write_case(tmp_path / "mine", GOOD, f"inputs: {{x: {{shape: [2]}}}}\n{key}: {{'=A1': {{}}}}\n")
+    said = harness("run", *OWN)
+    assert said.status == 2
+    assert "mine/demo.yaml:3: `=A1` is no name: a spreadsheet takes `=`" in said.err
+
+
+def test_what_a_case_raises_cannot_steer_the_terminal(harness: Run, tmp_path: Path) -> None:
+    fault = 'raise ValueError("\\x1b[31m red \\u202e")'
+    pair(tmp_path / "mine", "red", GOOD.replace("dq = df", f"{fault}; dq = df"))
+    said = harness("run", *OWN)
+    assert said.status == 1
+    assert r"ValueError: \x1b[31m red \u202e" in said.out
+    for text in (said.out, (tmp_path / "reports" / "results.csv").read_text()):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+
+
+def test_a_suggestion_is_another_name() -> None:
+    assert did_you_mean("f[x]", ["f[x]", "fx"]) == "did you mean `fx`?"
+    assert did_you_mean("f[x]", ["f[x]"]) == "there is none to choose from"
+
+
+def test_a_pipe_in_the_place_of_a_case_is_not_waited_for(harness: Run, tmp_path: Path) -> None:
+    pair(tmp_path / "mine", "one")
+    (tmp_path / "mine" / "one.yaml").unlink()
+    os.mkfifo(tmp_path / "mine" / "one.yaml")
+    for words in (("run", *OWN), ("list", "--cases", "mine"), ("show", "one", "--cases", "mine")):
+        said = harness(*words)
+        assert said.status == 2
+        assert "mine/one.yaml: is no file" in said.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [("list",), ("schema",), ("run", *OWN, "--jobs", "0")])
+def test_a_full_standard_output_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+    pair(tmp_path / "mine", "one")
+    with open("/dev/full", "w") as full:
+        said = command(tmp_path, *words, stdout=full, stderr=subprocess.PIPE)
+    assert said.returncode == 2
+    assert said.stderr == (
+        "error: standard output cannot be written to: No space left on device; write elsewhere\n"
+    )
+    assert (tmp_path / "reports" / "report.md").exists() == (words[0] == "run")
+
+
+def test_a_standard_output_that_is_closed_changes_no_verdict(tmp_path: Path) -> None:
+    for python, status in ((GOOD, 0), (WRONG, 1)):
+        pair(tmp_path / "mine", "one", python)
+        words = ("run", *OWN, "--jobs", "0")
+        said = command(tmp_path, *words, preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE)
+        assert (said.returncode, said.stderr) == (status, "")
+
+
+def test_a_line_that_cannot_be_found_does_not_hide_the_verdict(
+    harness: Run, tmp_path: Path
+) -> None:
+    sums = [" + ".join([name] * count) for name, count in (("x", 650), ("df", 649))]
+    python = f"""
+        def forward(xp, x):
+            f = {sums[0]}
+            return f
+
+        def backward(xp, df):
+            dx = {sums[1]}
+            return {{"x": dx}}
+    """
+    write_case(tmp_path / "mine", python, "inputs: {x: {shape: []}}\n")
+    said = harness("run", *OWN, "--draws", "1")
+    assert said.status == 1
+    assert "fail: demo [draw0, float64] manual: d/dx" in said.out
+    assert "which line is at fault is not known: RecursionError" in said.out
