@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from flint import arb, arb_series, ctx
 
-from harness.referee import names, taylor
+from harness.referee import naming, taylor
 from harness.referee.elements import (
     MINUS_INFINITY,
     ZERO,
@@ -88,7 +88,7 @@ def native(
     a functional equation is cheaper than a series per element (0.6 us against 1.6 for `exp`).
     """
 
-    @names.named
+    @naming.named
     def function(x: Taylor) -> Taylor:
         x = taylor.tightened(x)
         if x.degree is None or x.order == 0:
@@ -136,7 +136,7 @@ def valued(x: Taylor, values: Values) -> Taylor:
 def composed(formula: Function, values: Values) -> Function:
     """A function given by an identity between series, and by FLINT's function of a ball."""
 
-    @names.named
+    @naming.named
     def function(x: Taylor) -> Taylor:
         x = taylor.tightened(x)
         if x.degree is None or x.order == 0 or not x.degree.any():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from flint import arb
 
-from harness.referee import names, record, taylor
+from harness.referee import naming, record, taylor
 from harness.referee.analytic import atan, number, settled
 from harness.referee.compare import decided, sign
 from harness.referee.elements import (
@@ -28,7 +28,7 @@ _values = elementwise(arb.atan2, 2)
 _ONE = number(1)
 
 
-@names.named
+@naming.named
 def atan2(y: Taylor, x: Taylor) -> Taylor:
     """The angle of the point (x, y), in [-pi, pi]. Raises OrderExhausted at the origin where no
     known coefficient tells the direction in which it is left."""

@@ -22,6 +22,7 @@ from harness.referee.elements import Integers, balls_of, floats_of
 from harness.referee.hidden import Hidden
 from harness.referee.taylor import Taylor, constant
 from harness.referee.truth import Truth
+from harness.referee.undecided import Undecided
 
 Dtype = np.dtype[Any]
 REAL = np.dtype(np.float64)
@@ -64,10 +65,11 @@ class BallArray(Hidden):
         return BallArray(self._series.mapped(function), self._dtype)
 
     def as_index(self) -> Integers:
-        """The integers as numpy indexes with. Raises IndexError for an array of reals."""
+        """The integers as numpy indexes with. Raises IndexError for an array of reals, Undecided
+        for balls that hold more than one."""
         if self._dtype.kind not in "iu":
             raise IndexError(f"an index must be of integers, not of `{self._dtype}`")
-        numbers = [int(each.unique_fmpz()) for each in self._series.parts[0].ravel()]
+        numbers = [_whole(each) for each in self._series.parts[0].ravel()]
         return np.array(numbers, np.int64).reshape(self.shape)
 
     def __index__(self) -> int:
@@ -163,6 +165,13 @@ class BallArray(Hidden):
 
     def __ne__(self, other: Any) -> Truth:  # type: ignore[override]
         return ~truth.equal(signs(self, other))
+
+
+def _whole(ball: arb) -> int:
+    found = ball.unique_fmpz()
+    if found is None:
+        raise Undecided("`index`: a ball that holds more than one integer; raise the precision")
+    return int(found)
 
 
 def _on_bits(name: str) -> Callable[..., Any]:

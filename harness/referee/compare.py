@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from flint import arb
 
-from harness.referee import names, record, taylor
+from harness.referee import names, naming, record, taylor
 from harness.referee.elements import ZERO, Booleans, boxed, greater_mask, less_mask
 from harness.referee.taylor import INFINITE, Taylor, constant, part
 from harness.referee.undecided import OrderExhausted, Undecided
@@ -117,7 +117,7 @@ def loosened(x: Taylor, where: Booleans) -> Taylor:
     if not where.any():
         return x
     result = Taylor(x.parts, x.order, np.where(where, INFINITE, x.degrees()))
-    return names.loosened(x, result, where)
+    return naming.loosened(x, result, where)
 
 
 def _extreme(first: Booleans, found: Signs, x: Taylor, y: Taylor, name: str) -> Taylor:
@@ -147,7 +147,7 @@ def hulled(result: Taylor, unknown: Booleans, x: Taylor, y: Taylor, name: str) -
     if degree is not None:
         degree = np.where(unknown, np.maximum(x.degrees(), y.degrees()), degree)
     hull = Taylor(tuple(parts), result.order, degree)
-    return names.loosened(result, hull, unknown, same=names.alike(x, y))
+    return naming.loosened(result, hull, unknown, same=names.alike(x, y))
 
 
 def maximum(x: Taylor, y: Taylor) -> Taylor:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.errors import Unsupported
-from harness.referee import analytic, compare, matrices, names, powers, rounding, taylor
+from harness.referee import analytic, compare, matrices, naming, powers, rounding, taylor
 from harness.referee.analytic import number
 from harness.referee.array import BallArray, balls, binary, dtype_of, real
 from harness.referee.elements import ZERO, full, size_of
@@ -139,7 +139,7 @@ def matrix_power(x: Any, n: int, /) -> BallArray:
     return result
 
 
-@names.named_whole
+@naming.named_whole
 def _cholesky(a: Taylor) -> Taylor:
     n = a.shape[0]
     columns: list[Taylor] = []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from flint import arb_mat
 
-from harness.referee import names, taylor
+from harness.referee import naming, taylor
 from harness.referee.elements import (
     ONE,
     ZERO,
@@ -101,7 +101,7 @@ def _ordered_product(x: Taylor, y: Taylor) -> Taylor:
     left = [matrix(each) for each in x.parts]
     right = [matrix(each) for each in y.parts]
     if x.degree is None and y.degree is None:
-        return names.named_product(x, y, constant(array(left[0] * right[0])))
+        return naming.named_product(x, y, constant(array(left[0] * right[0])))
     order = min(x.order, y.order)
     parts = []
     for k in range(order + 1):
@@ -112,7 +112,7 @@ def _ordered_product(x: Taylor, y: Taylor) -> Taylor:
                 total = term if total is None else total + term
         parts.append(array(total))
     result = Taylor(tuple(parts), order, _product_degree(x.degrees(), y.degrees()))
-    return names.named_product(x, y, result)
+    return naming.named_product(x, y, result)
 
 
 def _product_degree(x: Integers, y: Integers) -> Integers:
@@ -127,7 +127,7 @@ def reshaped(x: Taylor, shape: Shape) -> Taylor:
     return x.mapped(lambda each: each.reshape(shape))
 
 
-@names.named_whole
+@naming.named_whole
 def solve(a: Taylor, b: Taylor) -> Taylor:
     """X with A X = B for matrices (n, n) and (n, m).
 
@@ -163,7 +163,7 @@ def identity(n: int) -> Taylor:
     return constant(out)
 
 
-@names.named_whole
+@naming.named_whole
 def determinant(a: Taylor) -> Taylor:
     """det of a matrix (n, n), by elimination, or without divisions where no pivot is certain.
 

@@ -17,14 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from flint import arb
 
-from harness.referee import record
 from harness.referee.elements import ONE, Booleans, Integers, Objects, boxed, zero_mask
 
 if TYPE_CHECKING:
@@ -97,7 +95,7 @@ class Table:
     def line(self, value: Integers, slope: Integers) -> Integers:
         """The names of value + t slope."""
         sign = np.sign(slope)
-        names = sign * self.each("line", _pairs(np.abs(slope), sign * value))
+        names = sign * self.each("line", pairs(np.abs(slope), sign * value))
         return np.where(slope == 0, value, names)
 
     def sum(self, terms: Sequence[int]) -> int:
@@ -105,7 +103,7 @@ class Table:
         terms = sorted((each for each in terms if each), key=lambda each: (abs(each), each))
         if len(terms) < 3:
             x, y = (np.asarray(each) for each in (*terms, 0, 0)[:2])
-            return int(_sum(self, x, y))
+            return int(sum_of_two(self, x, y))
         known = self.known("sum")
         return known[tuple(terms)] if terms[0] > 0 else -known[tuple(-each for each in terms)]
 
@@ -174,7 +172,8 @@ def numbered() -> Iterator[None]:
 
 
 @contextmanager
-def _unnumbered() -> Iterator[None]:
+def unnumbered() -> Iterator[None]:
+    """Within it, nobody wants names: the inside of an operation that names its result itself."""
     token = _open.set(None)
     try:
         yield
@@ -197,175 +196,35 @@ def alike(x: Taylor, y: Taylor) -> tuple[Booleans, Booleans] | None:
     return np.asarray(finite & (a.germ == b.germ)), np.asarray(finite & (a.rest == b.rest))
 
 
-def _pairs(x: Integers, y: Integers) -> Integers:
+def pairs(x: Integers, y: Integers) -> Integers:
     """One number for each pair of names, of which there are fewer than 2**31."""
     return (x << 32) + y + (1 << 31)
 
 
-def _sum(found: Table, x: Integers, y: Integers) -> Integers:
+def sum_of_two(found: Table, x: Integers, y: Integers) -> Integers:
+    """The names of x + y, which commutes, and turns its sign with both."""
     turned = np.abs(x) > np.abs(y)
     x, y = np.where(turned, y, x), np.where(turned, x, y)
     sign = np.where(x < 0, -1, 1)
-    names = sign * found.each("sum of two", _pairs(sign * x, sign * y))
+    names = sign * found.each("sum of two", pairs(sign * x, sign * y))
     return np.where(x == 0, y, np.where(x == -y, 0, names))
 
 
-def _difference(found: Table, x: Integers, y: Integers) -> Integers:
-    return _sum(found, x, -y)
+def difference(found: Table, x: Integers, y: Integers) -> Integers:
+    """The names of x - y: the sum of x and -y."""
+    return sum_of_two(found, x, -y)
 
 
-def _product(found: Table, x: Integers, y: Integers) -> Integers:
+def product(found: Table, x: Integers, y: Integers) -> Integers:
+    """The names of x y, which commutes, and turns its sign with either."""
     a, b = np.minimum(np.abs(x), np.abs(y)), np.maximum(np.abs(x), np.abs(y))
-    names = found.each("product", _pairs(a, b))
+    names = found.each("product", pairs(a, b))
     names = np.where(a == found.one, b, np.where(b == found.one, a, names))
     return np.sign(x) * np.sign(y) * names
 
 
-def _quotient(found: Table, x: Integers, y: Integers) -> Integers:
+def quotient(found: Table, x: Integers, y: Integers) -> Integers:
+    """The names of x / y, which turns its sign with either."""
     a, b = np.abs(x), np.abs(y)
-    names = np.where(b == found.one, a, found.each("quotient", _pairs(a, b)))
+    names = np.where(b == found.one, a, found.each("quotient", pairs(a, b)))
     return np.sign(x) * np.where(y < 0, -names, names)
-
-
-#: What is known of operations besides that they are functions.
-_RULES: dict[str, Callable[..., Integers]] = {
-    "add": _sum, "subtract": _difference, "multiply": _product, "divide": _quotient,
-}  # fmt: skip
-
-
-def named(function: Callable[..., Taylor]) -> Callable[..., Taylor]:
-    """Makes a function of each element of one or two series, broadcasting, give names to its
-    results: by its own identity and the names of its operands, or by the rules of arithmetic."""
-
-    def own(found: Table, *names: Integers) -> Integers:
-        return found.each(function, names[0] if len(names) == 1 else _pairs(*names))
-
-    rule = _RULES.get(function.__name__, own)
-
-    @wraps(function)
-    def of(*operands: Taylor) -> Taylor:
-        found = _open.get()
-        if found is None:
-            return function(*operands)
-        with _unnumbered(), record.recorded(record.scrutiny()) as happened:
-            result = function(*operands)
-        names = [found.of(each) for each in operands]
-
-        def applied(columns: list[Integers]) -> Integers:
-            return rule(found, *np.broadcast_arrays(*columns))
-
-        rest = applied([each.rest for each in names])
-        germ = rest
-        if any(each.germ is not each.rest for each in names):
-            germ = applied([each.germ for each in names])
-        if happened.limit:  # the value hangs on more than the values of the operands
-            rest = found.limit(germ)
-        return found.given(result, germ, rest)
-
-    return of
-
-
-def named_sum(x: Taylor, result: Taylor, rows: Callable[[Any], Any]) -> Taylor:
-    """`result`, the sums of x along the last axis of `rows` of it, with names."""
-    found = _open.get()
-    if found is None:
-        return result
-    names = found.of(x)
-
-    def totals(each: Integers) -> Integers:
-        lined = rows(each)
-        flat = lined.reshape(result.size, lined.shape[-1])
-        if flat.shape[1] == 2:
-            return _sum(found, flat[:, 0], flat[:, 1]).reshape(result.shape)
-        made = [found.sum(row) for row in flat.tolist()]
-        return np.array(made, np.int64).reshape(result.shape)
-
-    rest = totals(names.rest)
-    return found.given(result, rest if names.germ is names.rest else totals(names.germ), rest)
-
-
-def named_product(x: Taylor, y: Taylor, result: Taylor) -> Taylor:
-    """`result`, the product of two matrices, with names."""
-    found = _open.get()
-    if found is None:
-        return result
-
-    def products(a: Integers, b: Integers) -> Integers:
-        known = found.known("vector")
-        left, right = (
-            np.array([known[tuple(row)] if any(row) else 0 for row in each.tolist()], np.int64)
-            for each in (a, b.T)
-        )
-        i, j = np.broadcast_arrays(left[:, None], right[None, :])
-        made = found.each("dot", _pairs(np.minimum(i, j), np.maximum(i, j)))  # it commutes
-        return np.where((i == 0) | (j == 0), 0, made)
-
-    first, second = found.of(x), found.of(y)
-    rest = products(first.rest, second.rest)
-    still = first.germ is first.rest and second.germ is second.rest
-    return found.given(result, rest if still else products(first.germ, second.germ), rest)
-
-
-def named_whole(function: Callable[..., Taylor]) -> Callable[..., Taylor]:
-    """Makes a function of whole arrays (a determinant) give names to the elements of its result: by
-    its own identity and all elements of the operands."""
-
-    @wraps(function)
-    def of(*operands: Taylor) -> Taylor:
-        found = _open.get()
-        if found is None:
-            return function(*operands)
-        with _unnumbered(), record.recorded(record.scrutiny()) as happened:
-            result = function(*operands)
-
-        def made(columns: list[Integers]) -> Integers:
-            shapes = tuple(each.shape for each in columns)
-            whole = found.known(function)[shapes, *[each.tobytes() for each in columns]]
-            places = np.arange(result.size).reshape(result.shape)
-            return found.each("element", _pairs(np.full_like(places, whole), places))
-
-        names = [found.of(each) for each in operands]
-        germ = made([each.germ for each in names])
-        rest = found.limit(germ) if happened.limit else made([each.rest for each in names])
-        return found.given(result, germ, rest)
-
-    return of
-
-
-def moved(arrays: Sequence[Taylor], function: Callable[[list[Any]], Any]) -> Names | None:
-    """The names where elements of several arrays become one array; None where nobody wants them."""
-    found = _open.get()
-    if found is None:
-        return None
-    names = [found.of(each) for each in arrays]
-    rest = np.asarray(function([each.rest for each in names]))
-    if all(each.germ is each.rest for each in names):
-        return Names(rest, rest, found)
-    return Names(np.asarray(function([each.germ for each in names])), rest, found)
-
-
-def negated(x: Taylor, result: Taylor) -> Taylor:
-    """`result`, which is minus x, with names."""
-    found = _open.get()
-    if found is None:
-        return result
-    result.names = found.of(x).mapped(np.negative)
-    return result
-
-
-def loosened(
-    x: Taylor, result: Taylor, where: Booleans, same: tuple[Booleans, Booleans] | None = None
-) -> Taylor:
-    """`result`, which is x but, `where`, another function of t; of another value, too, but where
-    the second of `same` says otherwise."""
-    found = _open.get()
-    if found is None:
-        return result
-    names = found.of(x)
-    germ, rest = names.germ.copy(), names.rest.copy()
-    germ[where] = found.fresh(where)
-    if same is not None:
-        other = where & ~same[1]
-        rest[other] = found.fresh(other)
-    result.names = Names(rest if result.degree is None else germ, rest, found)
-    return result

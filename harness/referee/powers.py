@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_series, fmpq
 
-from harness.referee import names, record, taylor
+from harness.referee import names, naming, record, taylor
 from harness.referee.analytic import exp, log, native, number, root, series_results, settled
 from harness.referee.elements import (
     INFINITY,
@@ -43,7 +43,7 @@ _pow_values = elementwise(lambda a, b: a**b, 2, _no_power)
 _LARGEST_PRODUCT = 1 << 20
 
 
-@names.named
+@naming.named
 def sqrt(x: Taylor) -> Taylor:
     """The square root; at an exact zero as `power` by 1/2."""
     return _vanishing(x, arb(0.5), root)
@@ -89,7 +89,7 @@ def power(x: Taylor, y: Taylor) -> Taylor:
     return _grouped_power(x, y, fixed)
 
 
-@names.named
+@naming.named
 def _still_power(x: Taylor, y: Taylor) -> Taylor:
     return constant(_pow_values(x.parts[0], y.parts[0]))
 
@@ -103,7 +103,7 @@ def _uniform_power(x: Taylor, exponent: arb) -> Taylor:
     return _fractional_power(x, constant(exponent))
 
 
-@names.named
+@naming.named
 def _fractional_power(x: Taylor, y: Taylor) -> Taylor:
     exponent: arb = y.parts[0].item()
     if x.degree is None:
@@ -120,7 +120,7 @@ def _real_power(exponent: arb) -> Callable[[Taylor], Taylor]:
     return native(method, values, replace_value=True)
 
 
-@names.named
+@naming.named
 def _general_power(x: Taylor, y: Taylor) -> Taylor:
     values = _pow_values(x.parts[0], y.parts[0])
     still = (x.degrees() == 0) & (y.degrees() == 0)

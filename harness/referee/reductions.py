@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.referee import compare, names, powers, taylor, truth
+from harness.referee import compare, naming, powers, taylor, truth
 from harness.referee.analytic import number
 from harness.referee.array import INTEGER, BallArray, Dtype, balls, held, real
 from harness.referee.elements import (
@@ -79,7 +79,7 @@ def sum_series(x: Taylor, axes: tuple[int, ...], keepdims: bool = False) -> Tayl
     if x.degree is not None:
         degree = np.asarray(np.max(x.degree, axis=axes, keepdims=keepdims, initial=0))
         result = Taylor(parts, x.order, degree)
-    return names.named_sum(x, result, lambda each: _rows(each, axes))
+    return naming.named_sum(x, result, lambda each: _rows(each, axes))
 
 
 def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> BallArray:
@@ -96,6 +96,29 @@ def _accumulated(label: Dtype, dtype: Any) -> Dtype:
         return found
     wide: dict[str, Dtype] = {"i": INTEGER, "u": np.dtype(np.uint64)}
     return wide.get(label.kind, label)
+
+
+def segment_sum(data: Any, segment_ids: Any, num_segments: int, /) -> BallArray:
+    """Row i, of `num_segments`, is the sum of the rows of `data` whose id is i; rows of other ids
+    are left out, as frameworks leave them out."""
+    array, ids = balls(data), balls(segment_ids).as_index()
+    known = np.flatnonzero((ids >= 0) & (ids < num_segments))
+    rows, places = array.series.at(known), ids[known]
+    shape = (num_segments, *array.shape[1:])
+
+    def totals(part: Objects) -> Objects:
+        total = full(ZERO, shape)
+        _add.at(total, places, part)
+        return total
+
+    parts = tuple(totals(each) for each in rows.parts)
+    result = constant(parts[0])
+    if rows.degree is not None:
+        degree = np.zeros(shape, np.int64)
+        np.maximum.at(degree, places, rows.degree)
+        result = Taylor(parts, rows.order, degree)
+    result = naming.named_segments(rows, result, places)
+    return held(BallArray(result, array.dtype))
 
 
 def fold(x: Taylor, function: Callable[[Taylor, Taylor], Taylor]) -> Taylor:
@@ -327,7 +350,7 @@ def cumulative_prod(
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        sum, prod, max, min, argmax, argmin, mean, var, std, all, any, count_nonzero, nonzero,
-        cumulative_sum, cumulative_prod,
+        sum, segment_sum, prod, max, min, argmax, argmin, mean, var, std, all, any, count_nonzero,
+        nonzero, cumulative_sum, cumulative_prod,
     )
 }  # fmt: skip

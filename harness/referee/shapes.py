@@ -98,6 +98,14 @@ def eye(
     return astype(truth.truth(mask), _label(dtype, REAL))
 
 
+def one_hot(labels: Any, /, num_classes: int, *, dtype: Any = None) -> BallArray:
+    """Ones where the last axis, of length `num_classes`, is at its label, and zeros; of shape
+    (*labels.shape, num_classes). A label that is no class has zeros."""
+    mask = balls(labels).as_index()[..., None] == np.arange(num_classes)
+    found: BallArray = astype(truth.truth(np.asarray(mask)), _label(dtype, REAL))
+    return found
+
+
 def arange(
     start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
 ) -> BallArray:
@@ -314,10 +322,10 @@ def constant_of(value: arb) -> BallArray:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        zeros, ones, full, zeros_like, ones_like, full_like, eye, arange, linspace, meshgrid, tril,
-        triu, asarray, astype, broadcast_to, broadcast_arrays, reshape, permute_dims,
-        matrix_transpose, moveaxis, expand_dims, squeeze, flip, roll, tile, repeat, concat, stack,
-        unstack, take, take_along_axis, diff,
+        zeros, ones, full, zeros_like, ones_like, full_like, eye, one_hot, arange, linspace,
+        meshgrid, tril, triu, asarray, astype, broadcast_to, broadcast_arrays, reshape,
+        permute_dims, matrix_transpose, moveaxis, expand_dims, squeeze, flip, roll, tile,
+        repeat, concat, stack, unstack, take, take_along_axis, diff,
     )
 }  # fmt: skip
 FUNCTIONS["empty"] = zeros

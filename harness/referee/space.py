@@ -14,7 +14,7 @@ from flint import arb
 
 from harness import dtypes
 from harness.namespace import Namespace
-from harness.referee import elementwise, linalg, reductions, shapes, sorting
+from harness.referee import elementwise, exponentials, linalg, reductions, shapes, sorting
 from harness.referee.array import BallArray, promoted
 from harness.referee.truth import Truth
 from harness.referee.undecided import with_precision
@@ -89,6 +89,7 @@ def namespace() -> Namespace:
     names = "bool float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
     overrides: dict[str, Any] = {
         **elementwise.FUNCTIONS,
+        **exponentials.FUNCTIONS,
         **reductions.FUNCTIONS,
         **shapes.FUNCTIONS,
         **sorting.FUNCTIONS,

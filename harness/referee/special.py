@@ -11,13 +11,13 @@ from typing import Any
 
 from flint import arb, arb_series
 
-from harness.referee import names, taylor
+from harness.referee import naming, taylor
 from harness.referee.analytic import native, series_results, settled, valued
 from harness.referee.elements import NAN, ONE, ZERO, elementwise, filled, full
 from harness.referee.taylor import Taylor, add, constant, multiply
 
 
-@names.named
+@naming.named
 def digamma(x: Taylor) -> Taylor:
     """The logarithmic derivative of the gamma function: FLINT's series of log |gamma|, derived."""
     values = elementwise(arb.digamma)

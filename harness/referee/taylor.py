@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.referee import names, record
+from harness.referee import names, naming, record
 from harness.referee.elements import (
     NAN,
     ZERO,
@@ -150,13 +150,13 @@ def merged(order: int, degree: Integers, parts: list[Any], shape: Shape) -> Tayl
     return Taylor(whole, order, bounds)
 
 
-@names.named
+@naming.named
 def add(x: Taylor, y: Taylor) -> Taylor:
     """Sum, broadcasting."""
     return _linear(np.add, x, y)
 
 
-@names.named
+@naming.named
 def subtract(x: Taylor, y: Taylor) -> Taylor:
     """Difference, broadcasting."""
     return _linear(np.subtract, x, y)
@@ -181,10 +181,10 @@ def _linear(operation: Ufunc, x: Taylor, y: Taylor) -> Taylor:
 def negative(x: Taylor) -> Taylor:
     """Minus x."""
     parts = tuple(boxed(np.negative(each)) for each in x.parts)
-    return names.negated(x, Taylor(parts, x.order, x.degree))
+    return naming.negated(x, Taylor(parts, x.order, x.degree))
 
 
-@names.named
+@naming.named
 def multiply(x: Taylor, y: Taylor) -> Taylor:
     """Cauchy product, broadcasting: c_k = sum_i a_i b_(k-i)."""
     first = boxed(np.multiply(x.parts[0], y.parts[0]))
@@ -203,7 +203,7 @@ def multiply(x: Taylor, y: Taylor) -> Taylor:
     return merged(order, degree, parts, first.shape)
 
 
-@names.named
+@naming.named
 def divide(x: Taylor, y: Taylor) -> Taylor:
     """Quotient, broadcasting, from q y = x: q_k = (a_k - sum_(j>0) b_j q_(k-j)) / b_0.
 
@@ -289,17 +289,17 @@ def select(mask: Booleans, x: Taylor, y: Taylor) -> Taylor:
 
     parts0 = boxed(selected([x.parts[0], y.parts[0]]))
     if x.degree is None and y.degree is None:
-        return Taylor((parts0,), names=names.moved([x, y], selected))
+        return Taylor((parts0,), names=naming.moved([x, y], selected))
     order = min(x.order, y.order)
     parts = [selected([part(x, k), part(y, k)]) for k in range(order + 1)]
     result = merged(order, selected([x.degrees(), y.degrees()]), parts, parts0.shape)
-    result.names = names.moved([x, y], selected)
+    result.names = naming.moved([x, y], selected)
     return result
 
 
 def joined(arrays: list[Taylor], function: Callable[[list[Any]], Any]) -> Taylor:
     """Several series made one by `function` (a concatenation or a stack of arrays)."""
-    moved = names.moved(arrays, function)
+    moved = naming.moved(arrays, function)
     if all(each.degree is None for each in arrays):
         return Taylor((boxed(function([each.parts[0] for each in arrays])),), names=moved)
     order = min(each.order for each in arrays)

@@ -113,6 +113,10 @@ def tri(x: np.ndarray, keep: Callable[[int, int], bool]) -> np.ndarray:
     return out
 
 
+def log_total(x: np.ndarray, axis: int) -> np.ndarray:
+    return each(mp.log)(np.sum(each(mp.exp)(x), axis=axis, keepdims=True))
+
+
 def log_gamma(x: Any) -> Any:
     return mp.log(abs(mp.gamma(x)))
 
@@ -153,7 +157,7 @@ SMOOTH = [
     unary("erfc", mp.erfc, -3, 3),
     unary("gamma", mp.gamma, -2.9, 4),
     unary("lgamma", log_gamma, -2.9, 4),
-    unary("digamma", mp.digamma, 0.1, 4),
+    unary("digamma", mp.digamma, -2.9, 4),
 ]
 BINARY = [
     binary("add", lambda x, y: x + y, -3, 3, (-3, 3)),
@@ -206,6 +210,44 @@ REDUCTIONS = [
         (7,),
     ),
     shaped("diff", lambda x: np.diff(x), A),
+]
+BEYOND = [
+    shaped("logsumexp", lambda x: mp.log(sum(each(mp.exp)(x).ravel())), A),
+    shaped("logsumexp", lambda x: log_total(x, 0)[0], A, label="axis", axis=0),
+    shaped("softmax", lambda x: each(mp.exp)(x - log_total(x, 1)), A),
+    shaped("softmax", lambda x: each(mp.exp)(x - log_total(x, 0)), A, label="axis", axis=0),
+    shaped("log_softmax", lambda x: x - log_total(x, 1), A),
+    shaped("pad", lambda x: np.pad(x, ((1, 0), (0, 2))), A, pad_width=((1, 0), (0, 2))),
+    Entry(
+        "einsum",
+        lambda xp, x, y: xp.einsum("ij,kj->ik", x, y),
+        lambda x, y: x @ y.T,
+        ((-2, 2, A), (-2, 2, (2, 4))),
+    ),
+    Entry(
+        "segment_sum",
+        lambda xp, x: xp.segment_sum(x, xp.asarray([2, 0, 2]), 4),
+        lambda x: np.stack([x[1], 0 * x[0], x[0] + x[2], 0 * x[0]]),
+        ((-2, 2, A),),
+    ),
+    Entry(
+        "one_hot",
+        lambda xp, x: xp.one_hot(xp.asarray([2, 0, 5]), 4) * x,
+        lambda x: x * np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]),
+        ((-2, 2, A),),
+    ),
+    Entry(
+        "set_at",
+        lambda xp, x, y: xp.set_at(x, (slice(None), 1), y),
+        lambda x, y: np.stack([x[:, 0], y, x[:, 2], x[:, 3]], axis=1),
+        ((-2, 2, A), (-2, 2, (3,))),
+    ),
+    Entry(
+        "add_at",
+        lambda xp, x, y: xp.add_at(x, [0, 0, 2], y),
+        lambda x, y: x + np.stack([y[0] + y[1], 0 * y[1], y[2]]),
+        ((-2, 2, A), (-2, 2, A)),
+    ),
 ]
 LINALG = [
     shaped("matmul", lambda x, y: x @ y, (3, 4), (4, 2)),
@@ -347,5 +389,5 @@ CREATED = [
     ),
 ]
 TABLE = [
-    *SMOOTH, *BINARY, CLIPPED, WHERE, *REDUCTIONS, *LINALG, *REARRANGED, *CREATED,
+    *SMOOTH, *BINARY, CLIPPED, WHERE, *REDUCTIONS, *BEYOND, *LINALG, *REARRANGED, *CREATED,
 ]  # fmt: skip
