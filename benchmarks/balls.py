@@ -20,8 +20,8 @@ from harness import referee as r
 from harness import trees
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
+from harness.program import Program
 from harness.referee import xp
-from harness.staging import Program
 
 
 def best(function: Callable[[], Any], rounds: int = 5) -> float:

@@ -30,10 +30,11 @@ from harness.cases.sampling import NUMPY, draw_sample, rng_for
 from harness.dtypes import convert, unit_roundoff
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample
+from harness.program import Program
 from harness.rounding.deviation import K, deviation, evaluate, tolerance
 from harness.rounding.emulated import EMULATED, EmulatedBackend
 from harness.rounding.rounded import Rounding
-from harness.staging import Program, program_of
+from harness.staging import program_of
 
 METHODS = ("manual", "autograd", "tensorflow", "torch", "jax")
 DTYPES = ("float32", "float64")

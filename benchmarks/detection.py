@@ -41,7 +41,7 @@ from harness.diagnose.repair import repairs
 from harness.engine import Engine
 from harness.model import GOOD, Gradients, Row, Sample, Status
 from harness.plan import Cell, Request
-from harness.staging import Program
+from harness.program import Program
 from harness.truth.certificate import certify
 
 LARGEST = 8

@@ -24,8 +24,9 @@ from harness.cases.sampling import NUMPY
 from harness.diagnose.dataflow import returned
 from harness.errors import CaseError
 from harness.model import Sample
+from harness.program import Program
 from harness.source import SCOPES, Code, assigned_names, parse
-from harness.staging import Program
+from harness.staging import StagedProgram
 
 #: Relative sizes of the scaled faults. Written `e + e * d`, since the float 1 + 1e-25 is 1.
 SIZES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-13, 1e-16, 1e-20, 1e-25, 1e-30)
@@ -51,7 +52,7 @@ class Mutant:
 
     def program(self, case: Case) -> Program:
         """The mutant ready to run."""
-        return Program.of(self.code(case))
+        return StagedProgram.of(self.code(case))
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from harness import backends, trees
 from harness.backends.numeric import NumericBackend
 from harness.model import Sample
 from harness.namespace import Namespace
+from harness.program import Program
 from harness.source import parse
-from harness.staging import Program
+from harness.staging import StagedProgram
 
 #: Bodies and their derivatives.
 FUNCTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -64,7 +65,7 @@ def best(function: Callable[[], Any], budget: float = 4.0) -> tuple[float, Any]:
 
 def setting(body: str, x: Any) -> tuple[Program, Sample]:
     text = f"def forward(xp, x):\n    {body}\n    return f\n"
-    program = Program.of(parse(text, "bench.py"))
+    program = StagedProgram.of(parse(text, "bench.py"))
     return program, Sample("bench", "draw0", "default", "float64", {"x": x}, ("x",), (np.ones(()),))
 
 

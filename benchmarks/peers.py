@@ -19,7 +19,7 @@ from harness import backends, trees
 from harness.backends.base import FrameworkBackend
 from harness.backends.manual import ManualBackend
 from harness.model import Sample
-from harness.staging import Program
+from harness.program import Program
 from harness.trees import by_path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

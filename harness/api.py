@@ -98,7 +98,7 @@ def check(
                 "that name"
             )
     program, file, line = program_of(forward, backward)
-    parameters = program.forward_code.parameters
+    parameters = program.parameters
     for name in parameters:
         if name in ("backends", "dtype", "rtol", "atol"):
             raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")

@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 from harness.errors import CaseError, did_you_mean
 from harness.namespace import LINALG, NAMES
+from harness.program import Stage
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -29,17 +30,6 @@ _DEEPEST = 700
 _DEEP = 10_000
 #: The name of the recorder in staged code.
 RECORDER = "__stage__"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One name that an assignment binds. `single`: bound once and in no loop, so that it can be
-    perturbed."""
-
-    name: str
-    line: int
-    source: str
-    single: bool
 
 
 @dataclass(frozen=True)
@@ -245,7 +235,7 @@ def read_procedure(node: Definition, text: str, file: Path | str) -> Procedure:
             bound.subtract(_stored(child.target))  # a mere annotation
         bound.update(_stored(child) if isinstance(child, ast.Name) else ())
     stages = tuple(
-        Stage(name, line, lines[line - 1].strip(), bound[name] == 1 and not looped)
+        Stage(name, str(file), line, lines[line - 1].strip(), bound[name] == 1 and not looped)
         for name, line, looped in found
     )
     fleeting = frozenset(+bound) - {*names, *(stage.name for stage in stages)}

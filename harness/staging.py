@@ -16,12 +16,13 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
+from harness.program import Stage, Trace
 from harness.source import (
     RECORDER,
     SCOPES,
@@ -52,17 +53,9 @@ class Recorder:
         return value
 
 
-@dataclass(frozen=True)
-class Trace:
-    """One run of `forward`: its outputs in order, and every named intermediate."""
-
-    outputs: tuple[Any, ...]
-    saved: Mapping[str, Any]
-
-
-class Program:
-    """A case's functions, ready to run. `functions` maps names to callables of the case's file;
-    `forward` and `backward` among them take the recorder before `xp`."""
+class StagedProgram:
+    """The program that Python source says, ready to run. `functions` maps names to callables of the
+    file; `forward` and `backward` among them take the recorder before `xp`."""
 
     def __init__(
         self,
@@ -75,7 +68,7 @@ class Program:
         self._functions = functions
 
     @classmethod
-    def of(cls, code: Code) -> Program:
+    def of(cls, code: Code) -> StagedProgram:
         """The program of a parsed file; the file is executed at the first use of a function."""
 
         def functions() -> dict[str, Any]:
@@ -88,6 +81,41 @@ class Program:
         """Every name that the case's file defines."""
         found: Mapping[str, Callable[..., Any]] = _kept_going(self._functions)
         return found
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its inputs, in order."""
+        return self.forward_code.parameters
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names that `forward` returns."""
+        return self.forward_code.returns
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The assignments of `forward`."""
+        return self.forward_code.stages
+
+    @property
+    def backward_stages(self) -> tuple[Stage, ...] | None:
+        """Those of `backward`, if there is one."""
+        return None if self.backward_code is None else self.backward_code.stages
+
+    @property
+    def text(self) -> str:
+        """The source of both functions."""
+        written = self.backward_code
+        return self.forward_code.source + ("" if written is None else written.source)
+
+    def native(self, framework: str) -> Callable[..., Any] | None:
+        """The case's `native_<framework>`, called by the names of its parameters."""
+        name = f"native_{framework}"
+        if name not in self.functions:
+            return None
+        code = self.functions[name].__code__
+        names = code.co_varnames[: code.co_argcount]
+        return lambda **inputs: self.call(name, **{each: inputs[each] for each in names})
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Run a function of the case's file. Raises what it raises, and HarnessError where it would
@@ -131,7 +159,7 @@ class Program:
 
 def program_of(
     forward: Callable[..., Any], backward: Callable[..., Any] | None = None
-) -> tuple[Program, str, int]:
+) -> tuple[StagedProgram, str, int]:
     """A program from two Python functions, with the file and line of the first.
 
     They are staged where their source can be read. Where it cannot (a lambda, an interactive
@@ -147,7 +175,7 @@ def program_of(
     if second is not None:
         check_backward(first, second, None, file)
     functions = {"forward": staged_forward, "backward": staged_backward}
-    return Program(first, second, lambda: functions), file, first.line  # type: ignore[arg-type,return-value]
+    return StagedProgram(first, second, lambda: functions), file, first.line  # type: ignore[arg-type,return-value]
 
 
 def _kept_going(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -23,8 +23,9 @@ from harness.backends.base import FrameworkBackend
 from harness.errors import Unsupported
 from harness.model import Sample, Task
 from harness.namespace import of_numpy
+from harness.program import Program
 from harness.source import parse
-from harness.staging import Program
+from harness.staging import StagedProgram
 
 NAMES = ("autograd", "torch", "jax", "tensorflow")
 INSTALLED = tuple(
@@ -350,7 +351,7 @@ def program(body: str, *names: str) -> Program:
     if "return" not in body:
         body = f"f = {body}\nreturn f"
     text = f"def forward(xp, {', '.join(names)}):\n    " + body.replace("\n", "\n    ") + "\n"
-    return Program.of(parse(text, "x.py"))
+    return StagedProgram.of(parse(text, "x.py"))
 
 
 def sample(code: Program, inputs: dict[str, Any], dtype: str = "float64", **more: Any) -> Sample:
@@ -526,7 +527,7 @@ def test_the_native_function_is_what_runs(name: str) -> None:
         "def forward(xp, x, y):\n    f = xp.exp(x) * y\n    return f\n\n"
         f"def native_{name}(x, y):\n    {NATIVE[name]}\n"
     )
-    code = Program.of(parse(text, "x.py"))
+    code = StagedProgram.of(parse(text, "x.py"))
     inputs = {"x": normal(3), "y": normal(3)}
     point = sample(code, inputs)
     got = backend(f"{name}:native").differentiate(code, point, Task("vjp", ()))
@@ -678,7 +679,7 @@ def test_an_answer_outlives_the_buffer_of_a_native_function() -> None:
         def native_torch(x):
             return Double.apply(x)
     """
-    code = Program.of(parse(dedent(native), "demo.py"))
+    code = StagedProgram.of(parse(dedent(native), "demo.py"))
     method, ones = backend("torch:native"), (np.ones(3),)
     first, second = (
         method.differentiate(code, Sample("x", "p", "s", "float64", {"x": x}, ("x",), ones))

@@ -24,8 +24,9 @@ from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Gradients, Sample, Status, Task
 from harness.plan import Request, cells
+from harness.program import Program
 from harness.source import parse
-from harness.staging import Program
+from harness.staging import StagedProgram
 from harness.truth import directional
 from harness.truth.directional import Directional
 
@@ -235,7 +236,7 @@ def test_a_native_function_is_what_runs(name: str, mode: Derivative) -> None:
     inputs = {"x": normal(3), "y": normal(3)}
     text = "def forward(xp, x, y):\n    f = xp.exp(x) * y\n    return f\n\n"
     text += f"def native_{name}(x, y):\n    {NATIVE[name]}\n"
-    code = Program.of(parse(text, "x.py"))
+    code = StagedProgram.of(parse(text, "x.py"))
     point = moving(sample(code, inputs))
     honest = program("xp.tanh(x) * y", *inputs)
     check(found(f"{name}:native", code, point, mode), certified(honest, point, mode))
@@ -330,7 +331,7 @@ SEVERED = """
 def test_a_native_function_that_has_a_backward_alone_has_no_jvp(name: str) -> None:
     text = "def forward(xp, x):\n    f = x * x * x\n    return f\n\n"
     text += f"def native_{name}(x):\n{ONE_WAY[name]}"
-    code = Program.of(parse(text, "x.py"))
+    code = StagedProgram.of(parse(text, "x.py"))
     point = moving(sample(code, {"x": normal(3)}))
     with pytest.raises(Unsupported):
         found(f"{name}:native", code, point, "jvp")

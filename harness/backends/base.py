@@ -24,7 +24,7 @@ from harness.errors import Unsupported
 from harness.label import NATIVE, Label
 from harness.model import ALL_MODES, Array, Gradients, Mode, Sample, Task
 from harness.namespace import Namespace
-from harness.staging import Program
+from harness.program import Program
 
 #: A function of a flat list of framework arrays; it returns its outputs and what it recorded.
 Primal = Callable[[Sequence[Any]], tuple[Any, ...]]
@@ -215,7 +215,7 @@ class FrameworkBackend(Backend):
         start = time.perf_counter()
         outputs, results = run(*arguments)
         seconds = time.perf_counter() - start
-        returns = program.forward_code.returns
+        returns = program.outputs
         values = zip((*returns, *intermediates), map(self._read, outputs), strict=True)
         found = Gradients(dict(values), seconds=seconds)
         if task.mode == "jvp":
@@ -272,13 +272,12 @@ class FrameworkBackend(Backend):
         """
         assemble = trees.assembler(sample, self.asarray)
         count = len(sample.differentiable)
-        native = f"native_{self.name}" if self.variant == NATIVE else ""
+        native = program.native(self.name) if self.variant == NATIVE else None
 
         def function(variables: Sequence[Any]) -> tuple[Any, ...]:
             inputs = assemble(variables[:count])
-            if native:
-                names = _parameters(program.functions[native])
-                result = program.call(native, **{name: inputs[name] for name in names})
+            if native is not None:
+                result = native(**inputs)
                 return tuple(result) if isinstance(result, tuple | list) else (result,)
             leaves = dict(zip(intermediates, variables[count:], strict=False))
             trace = program.forward(self.xp, inputs, leaves)
@@ -322,10 +321,6 @@ class FrameworkBackend(Backend):
 
 def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
 __all__ = ["VJP", "Backend", "Call", "FrameworkBackend", "Primal"]

@@ -21,7 +21,7 @@ from harness.dtypes import locked
 from harness.errors import HarnessError, Unsupported, did_you_mean
 from harness.model import MODES, Array, Gradients, Sample, Task
 from harness.namespace import of_numpy
-from harness.staging import Program, Trace
+from harness.program import Program, Trace
 
 
 class MutatedInput(HarnessError):
@@ -52,9 +52,7 @@ class ManualBackend(Backend):
         start = time.perf_counter()
         with _refused():
             trace = self._forward(program, sample)
-        values = dict(
-            zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
-        )
+        values = dict(zip(program.outputs, map(np.asarray, trace.outputs), strict=True))
         values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
         result = Gradients(values)
         if task.mode == "vjp":
@@ -90,7 +88,7 @@ class ManualBackend(Backend):
             return program.forward(self.xp, inputs)
 
         def gradient() -> Any:
-            if program.backward_code is None:
+            if program.backward_stages is None:
                 raise Unsupported("the case has no `backward`")
             return program.backward(self.xp, cotangents, inputs, value())
 
@@ -102,7 +100,7 @@ class ManualBackend(Backend):
     def _backward(
         self, program: Program, sample: Sample, trace: Trace
     ) -> tuple[Any, Mapping[str, Any]]:
-        if program.backward_code is None:
+        if program.backward_stages is None:
             raise Unsupported("the case has no `backward`")
         saved = Trace(trace.outputs, _locked(trace.saved))
         try:

@@ -36,7 +36,7 @@ from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import of_numpy
-from harness.staging import Program
+from harness.program import Program
 
 #: Elements per input beyond which a seeded sample of them is taken, ten evaluations each.
 FULL = 1024
@@ -114,9 +114,7 @@ class NumericBackend(Backend):
         start, dtype = time.perf_counter(), sample.dtype
         sample = _workable(sample)
         trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
-        values = dict(
-            zip(program.forward_code.returns, map(np.asarray, trace.outputs), strict=True)
-        )
+        values = dict(zip(program.outputs, map(np.asarray, trace.outputs), strict=True))
         values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
         result = Gradients(_narrowed(values, dtype))
         if task.mode == "vjp":
@@ -125,7 +123,7 @@ class NumericBackend(Backend):
             outputs = self._outputs(program)
             result.jvps = self._along_tangents(outputs, sample, result, dtype)
         elif task.mode == "hvp":
-            written = program.backward_code is not None
+            written = program.backward_stages is not None
             result.detail = f"differences of {'`backward`' if written else 'differences'}"
             slopes = self._written(program, sample) if written else self._own(program, sample)
             quality = 1.0 if written else POOR  # a quotient of quotients
@@ -242,7 +240,7 @@ class NumericBackend(Backend):
 
         def evaluate(inputs: dict[str, Any]) -> dict[str, tuple[Array, Array]]:
             outputs = map(np.asarray, program.forward(self.xp, inputs).outputs)
-            named = zip(program.forward_code.returns, outputs, strict=True)
+            named = zip(program.outputs, outputs, strict=True)
             return {name: _rounded(each) for name, each in named if each.dtype.kind == "f"}
 
         return evaluate

@@ -18,7 +18,7 @@ from harness.cases.names import fault
 from harness.cases.schema import CaseFile, Leaf, Point
 from harness.errors import CaseError, did_you_mean, visible
 from harness.source import Code, parse
-from harness.staging import Program
+from harness.staging import StagedProgram
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Case:
     code: Code
 
     @cached_property
-    def program(self) -> Program:
+    def program(self) -> StagedProgram:
         """The case's functions; the first use runs the Python file."""
-        return Program.of(self.code)
+        return StagedProgram.of(self.code)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "program"}

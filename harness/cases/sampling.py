@@ -26,7 +26,7 @@ from harness.dtypes import convert, is_floating
 from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
 from harness.namespace import of_numpy
-from harness.staging import Trace
+from harness.program import Trace
 
 NUMPY = of_numpy()
 #: What is declared of a point that is not: nothing.

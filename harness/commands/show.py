@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.engine import Engine
     from harness.model import Gradients, Row, Sample
     from harness.plan import Cell, Request
-    from harness.staging import Trace
+    from harness.program import Trace
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -9,14 +9,14 @@ from harness.diagnose.inquest import Findings, inquire
 from harness.diagnose.repair import repairs
 from harness.model import Sample
 from harness.source import Code
-from harness.staging import Program
+from harness.staging import StagedProgram
 
 
 class Accusation:
     """Of the backward of `program` at one sample, computed when it is first asked for: a backward
     that is right costs nothing."""
 
-    def __init__(self, code: Code, program: Program, sample: Sample) -> None:
+    def __init__(self, code: Code, program: StagedProgram, sample: Sample) -> None:
         self._code, self._program, self._sample = code, program, sample
 
     @cached_property

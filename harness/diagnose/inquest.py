@@ -18,7 +18,7 @@ from harness import referee, trees
 from harness.errors import Unsupported
 from harness.model import Sample
 from harness.referee import Undecided
-from harness.staging import Program, Recorder, fault_line
+from harness.staging import Recorder, StagedProgram, fault_line
 from harness.truth.lifted import Lifted, as_balls, inner
 
 BITS = 192
@@ -35,7 +35,7 @@ class Findings:
     line: int | None = None
 
 
-def inquire(program: Program, sample: Sample, file: str = "") -> Findings:
+def inquire(program: StagedProgram, sample: Sample, file: str = "") -> Findings:
     """Judge every cotangent that `backward` names. Never raises for what the case's code does."""
     try:
         return referee.with_precision(lambda: _inquire(program, sample, file), BITS)
@@ -43,7 +43,7 @@ def inquire(program: Program, sample: Sample, file: str = "") -> Findings:
         return Findings()
 
 
-def _inquire(program: Program, sample: Sample, file: str) -> Findings:
+def _inquire(program: StagedProgram, sample: Sample, file: str) -> Findings:
     code = program.backward_code
     if code is None:
         return Findings()

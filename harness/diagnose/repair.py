@@ -28,7 +28,7 @@ from harness.diagnose.dataflow import Step, Suspect, function_at
 from harness.diagnose.edits import RULES, Scope, variants
 from harness.model import Array, Sample, Task
 from harness.source import Code
-from harness.staging import Program, Recorder, execute
+from harness.staging import Recorder, StagedProgram, execute
 from harness.truth.certificate import Certificate, certify
 
 #: Lines that are tried, expressions in all, and those of them that may be certified.
@@ -45,7 +45,7 @@ _HOLE = "__edited__"
 
 
 def repairs(
-    code: Code, program: Program, sample: Sample, found: Sequence[Suspect]
+    code: Code, program: StagedProgram, sample: Sample, found: Sequence[Suspect]
 ) -> dict[int, str]:
     """Line -> what stands there when it is repaired, for the suspects `found`, most likely first.
 
@@ -85,7 +85,7 @@ class _Bench:
     """Tries edited versions of one backward at one sample."""
 
     def __init__(
-        self, code: Code, program: Program, sample: Sample, function: ast.FunctionDef
+        self, code: Code, program: StagedProgram, sample: Sample, function: ast.FunctionDef
     ) -> None:
         self.code, self.program, self.sample, self.function = code, program, sample, function
         self.slopes = _slopes(program, sample)
@@ -175,14 +175,16 @@ class _Bench:
         states = {each.state for each in others}
         return any(map(_verified, others)) and not {"wrong", "close"} & states
 
-    def _program(self, value: ast.expr, new: CodeType) -> Program:
+    def _program(self, value: ast.expr, new: CodeType) -> StagedProgram:
         """The backward with `new` in the place of `value`. There it evaluates what it is told, so
         that it has to be compiled once for all edits of a line, which saves most of the time."""
         functions = self._with_hole(value)
         functions["backward"].__globals__[_HOLE] = lambda names: eval(
             new, {**functions["backward"].__globals__, **names}
         )
-        return Program(self.program.forward_code, self.program.backward_code, lambda: functions)
+        return StagedProgram(
+            self.program.forward_code, self.program.backward_code, lambda: functions
+        )
 
     def _with_hole(self, value: ast.expr) -> dict[str, Any]:
         if id(value) not in self.holes:
@@ -195,7 +197,7 @@ class _Bench:
             self.holes[id(value)] = {**self.program.functions, "backward": run["backward"]}
         return self.holes[id(value)]
 
-    def _agrees(self, program: Program) -> bool:
+    def _agrees(self, program: StagedProgram) -> bool:
         """Whether every gradient agrees with differences of `forward` along a direction."""
         found = ManualBackend().differentiate(program, self.sample).gradients
         for path, (direction, slope, noise) in self.slopes.items():
@@ -216,7 +218,7 @@ def _verified(certificate: Certificate) -> bool:
     return certificate.state == "verified"
 
 
-def _slopes(program: Program, sample: Sample) -> dict[str, tuple[Array, float, float]]:
+def _slopes(program: StagedProgram, sample: Sample) -> dict[str, tuple[Array, float, float]]:
     """Leaf path -> a direction, the derivative of <cotangents, outputs> along it by central
     differences, and how far rounding moves it. Steps are relative: they keep to the domain."""
     leaves = trees.flatten(sample.inputs)
@@ -231,20 +233,20 @@ def _slopes(program: Program, sample: Sample) -> dict[str, tuple[Array, float, f
     return found
 
 
-def _value(program: Program, sample: Sample, path: str, offset: Array) -> float:
+def _value(program: StagedProgram, sample: Sample, path: str, offset: Array) -> float:
     def move(here: str, leaf: Array) -> Array:
         return leaf + offset if here == path else leaf
 
     moved = replace(sample, inputs=dict(trees.map_with_path(move, sample.inputs)))
     values = ManualBackend().differentiate(program, moved, Task("value")).values
-    outputs = [values[name] for name in program.forward_code.returns]
+    outputs = [values[name] for name in program.outputs]
     return sum(
         float(np.sum(output * cotangent))
         for output, cotangent in zip(outputs, sample.cotangents, strict=True)
     )
 
 
-def _shapes(program: Program, sample: Sample) -> dict[str, tuple[int, ...]]:
+def _shapes(program: StagedProgram, sample: Sample) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays that `backward` is given or assigns, as far as it runs."""
     code, xp = program.backward_code, ManualBackend().xp
     assert code is not None

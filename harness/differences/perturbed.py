@@ -20,7 +20,7 @@ from harness.differences.lanes import MOST, Batched, Wide
 from harness.differences.stencils import ROUNDING, Line
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.staging import Program
+from harness.program import Program
 
 #: Lanes in one call, as long as they need not be written out.
 LANES = 2**14

@@ -25,8 +25,8 @@ from harness.dtypes import FORMATS, dtype_digits, unit_roundoff
 from harness.judging.compare import DEFAULT_RTOL, Truth
 from harness.judging.evidence import Evidence
 from harness.model import Array, Gradients, Task, TaskMode
+from harness.program import ForwardOnly
 from harness.rounding.deviation import tolerance
-from harness.staging import Program
 from harness.truth import directional
 from harness.truth.directional import Directional
 from harness.truth.sides import Sides
@@ -48,7 +48,7 @@ class DirectionalEvidence:
         HVP."""
         if mode == "hvp":
             return list(self.sample.differentiable)
-        outputs, values = self.program.forward_code.returns, self._evidence.values
+        outputs, values = self.program.outputs, self._evidence.values
         return [name for name in outputs if values[name].dtype.kind == "f"]
 
     def shape(self, mode: TaskMode, name: str) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class DirectionalEvidence:
         if certified.kink:
             return certified.reason
         alone = self._differences(mode, name, written=False)
-        if mode == "jvp" or alone is None or self.program.backward_code is None:
+        if mode == "jvp" or alone is None or self.program.backward_stages is None:
             return alone or certified.reason
         written = self._differences(mode, name, written=True)
         return written if written is not None and _confirms(alone, written) else alone
@@ -117,8 +117,7 @@ class DirectionalEvidence:
         """Numeric differences: of `backward`, if that is `written`, or of `forward` alone."""
         key = (mode, written)
         if key not in self._numeric:
-            alone = Program(self.program.forward_code, None, lambda: self.program.functions)
-            program = self.program if written else alone
+            program = self.program if written else ForwardOnly(self.program)
             try:
                 found = NumericBackend().differentiate(program, self.sample, Task(mode))
             except Exception:  # the case's own code, or too many elements

@@ -26,8 +26,8 @@ from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
 from harness.judging.compare import Tolerance, Truth, judge
 from harness.model import Array, Gradients, Sample, Status, Task
+from harness.program import Program
 from harness.rounding.deviation import Deviation, deviation
-from harness.staging import Program
 from harness.truth.certificate import Certificate, certified_values, certify
 from harness.truth.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 
@@ -246,7 +246,8 @@ class Evidence:
     @property
     def _values(self) -> tuple[str, ...]:
         """Wanted intermediates that `forward` is known to assign."""
-        return tuple(name for name in self._wanted if self.program.forward_code.stage(name))
+        assigned = {stage.name for stage in self.program.stages}
+        return tuple(name for name in self._wanted if name in assigned)
 
 
 def _get(gradients: Gradients, name: str) -> Array | None:

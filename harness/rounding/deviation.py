@@ -25,8 +25,8 @@ from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, unit_roundoff
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task, TaskMode
+from harness.program import Program
 from harness.rounding.rounded import Rounding
-from harness.staging import Program
 
 #: The one constant. `benchmarks/calibration.py` measures it: the worst ratio of correct code is 13
 #: (frameworks that differentiate through the maximum of a logsumexp of 1e5 numbers).
@@ -141,7 +141,7 @@ def evaluate(
             inputs=dict(trees.map_with_path(leaf, sample.inputs)),
             cotangents=tuple(rounding.leaf(each) for each in sample.cotangents),
         )
-        mode: TaskMode = "vjp" if gradient and program.backward_code is not None else "value"
+        mode: TaskMode = "vjp" if gradient and program.backward_stages is not None else "value"
         return backend.differentiate(program, held, Task(mode, tuple(intermediates)))
 
 

@@ -17,9 +17,9 @@ from harness.backends.base import VJP
 from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, convert
 from harness.model import Array, Gradients, Sample, Task
+from harness.program import Program
 from harness.rounding.deviation import evaluate
 from harness.rounding.rounded import Rounding
-from harness.staging import Program
 
 #: The dtypes in which the manual method is emulated.
 EMULATED = ("bfloat16",)
@@ -53,7 +53,7 @@ class EmulatedBackend(ManualBackend):
         """As in the base class. Raises Unsupported besides where the code uses something that the
         arrays of `harness.rounding.rounded` lack."""
         gradient = task.mode == "vjp"
-        if task.mode in ("jvp", "hvp") or (gradient and program.backward_code is None):
+        if task.mode in ("jvp", "hvp") or (gradient and program.backward_stages is None):
             return super().differentiate(program, sample, task)
         found = evaluate(
             program,

@@ -27,8 +27,8 @@ from harness import referee
 from harness.dtypes import FORMATS
 from harness.errors import Unsupported
 from harness.model import Array, Sample
+from harness.program import Program
 from harness.referee import HUGE, BallArray, OrderExhausted, Undecided
-from harness.staging import Program
 from harness.truth.balanced import Scale, agreement, total_along
 from harness.truth.lifted import BITS, MOST_BITS, Lifted
 

@@ -25,8 +25,8 @@ from harness import referee, trees
 from harness.dtypes import is_floating
 from harness.errors import HarnessError, Unsupported
 from harness.model import Array, Sample, TaskMode
+from harness.program import Program, Trace
 from harness.referee import BallArray, OrderExhausted, Undecided
-from harness.staging import Program, Trace
 from harness.truth.lifted import BITS, MOST_BITS, Lifted, as_balls, limit_of, near, total
 from harness.truth.sides import AXES, Sides
 
@@ -222,13 +222,13 @@ class _Lines:
     ) -> dict[str, BallArray]:
         """Coefficient 1 of every floating output at `step` along a direction."""
         outputs = _floating(self.lifted.moved(direction, sign, order, step).trace)
-        names = self.program.forward_code.returns
+        names = self.program.outputs
         return {names[place]: referee.coefficient(each, 1) for place, each in outputs.items()}
 
     def _claims(self, order: int) -> dict[str, BallArray]:
         """Coefficient 1 of what `backward` returns along the tangents. Raises Unsupported where it
         returns less than the gradients."""
-        if self.program.backward_code is None:
+        if self.program.backward_stages is None:
             raise Unsupported("the case has no `backward`")
         moved = self.lifted.moved(self.tangents, 1, order)
         returned, _ = self.program.backward(

@@ -21,8 +21,8 @@ from harness import referee, trees
 from harness.dtypes import numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array, Sample
+from harness.program import Program, Trace
 from harness.referee import BallArray, Undecided
-from harness.staging import Program, Trace
 
 #: Bits to start with, and beyond which nothing is tried.
 BITS, MOST_BITS = 128, 4096
@@ -74,10 +74,10 @@ class Lifted:
 
         Raises Unsupported for a case without `backward`.
         """
-        code = self.program.backward_code
-        if code is None:
+        stages = self.program.backward_stages
+        if stages is None:
             raise Unsupported("the case has no `backward`")
-        locals_ = dict.fromkeys(stage.name for stage in code.stages)
+        locals_ = dict.fromkeys(stage.name for stage in stages)
         named = [name[1:] for name in locals_ if name[:1] == "d"]
         found = [name for name in named if name in self.sample.intermediates]
         return [*found, *self.sample.differentiable]
@@ -92,8 +92,7 @@ class Lifted:
     @cached_property
     def _digest(self) -> Any:
         digest = hashlib.sha256()
-        for code in (self.program.forward_code, self.program.backward_code):
-            digest.update((code.source if code else "").encode())
+        digest.update(self.program.text.encode())
         for leaf in [*trees.flatten(self.sample.inputs).values(), *self.sample.cotangents]:
             array = np.ascontiguousarray(leaf)
             digest.update(f"{array.dtype}{array.shape}".encode())
@@ -205,7 +204,7 @@ class Lifted:
 
     def values(self, wanted: Sequence[str], trace: Trace) -> dict[str, BallArray]:
         """Outputs and wanted intermediates of a trace `at_rest`."""
-        outputs = zip(self.program.forward_code.returns, trace.outputs, strict=True)
+        outputs = zip(self.program.outputs, trace.outputs, strict=True)
         every = [*outputs, *((name, trace.saved[name]) for name in wanted)]
         return {name: referee.value(as_balls(each)) for name, each in every}
 

@@ -17,8 +17,8 @@ from harness import referee, trees
 from harness.directions import Slopes
 from harness.errors import Unsupported
 from harness.model import Array, Sample
+from harness.program import Program
 from harness.referee import Undecided
-from harness.staging import Program
 from harness.truth.lifted import BITS, MOST_BITS, Lifted
 
 #: Elements up to which the derivative is taken along each axis.

@@ -14,8 +14,9 @@ from harness.cases.case import Case, load
 from harness.cases.sampling import NUMPY
 from harness.errors import CaseError
 from harness.model import Sample
+from harness.program import Program
 from harness.source import parse
-from harness.staging import Program
+from harness.staging import StagedProgram
 
 #: The same examples in every run, and no clock.
 numerical = settings(derandomize=True, deadline=None, database=None, max_examples=60)
@@ -23,7 +24,7 @@ numerical = settings(derandomize=True, deadline=None, database=None, max_example
 
 def program_from(text: str, file: str = "demo.py") -> Program:
     """The program of a case file with this text."""
-    return Program.of(parse(dedent(text), file))
+    return StagedProgram.of(parse(dedent(text), file))
 
 
 def sample_for(

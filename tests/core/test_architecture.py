@@ -22,6 +22,7 @@ FRAMEWORKS = ("autograd", "tensorflow", "torch", "jax")
 LAYERS: list[tuple[str, list[str]]] = [
     ("harness.errors", []),
     ("harness.label", []),
+    ("harness.program", []),
     ("harness.quantity", []),
     ("harness.directions", []),
     ("harness.model", ["harness.directions", "harness.label"]),
@@ -275,7 +276,7 @@ def layering_faults(module: str, text: str) -> list[str]:
     faults = []
     for name, node in imported(ast.parse(text)):
         if name.partition(".")[0] != "harness" or name in (
-            *(module, "harness.label", "harness.quantity"),
+            *(module, "harness.label", "harness.quantity", "harness.program"),
         ):
             continue
         if not fits(name, allowed) or (fits(name, TOP) and not fits(module, MAY_IMPORT_TOP)):

@@ -15,7 +15,7 @@ from harness.backends.manual import ManualBackend
 from harness.backends.numeric import FULL_HESSIAN, NumericBackend
 from harness.errors import Unsupported
 from harness.model import Gradients, Sample, Task
-from harness.staging import Program
+from harness.program import Program
 
 #: f(x, y) over vectors, smooth everywhere, with everything that its derivatives need.
 FORWARD = """

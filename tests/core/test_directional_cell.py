@@ -22,7 +22,7 @@ from harness.judging.directional_cell import DirectionalCell
 from harness.judging.directional_evidence import RoundingBound
 from harness.model import DIRECTIONAL, Gradients, Row, Sample, Status, Task
 from harness.plan import Request, cells, labels
-from harness.staging import Program
+from harness.program import Program
 from harness.truth import directional
 
 MakeCase = Callable[..., Case]

@@ -22,7 +22,7 @@ from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Gradients, Row, Sample, Status, Task
 from harness.plan import Request, cells
-from harness.staging import Program
+from harness.program import Program
 
 MakeCase = Callable[..., Case]
 Install = Callable[..., None]

@@ -24,7 +24,7 @@ from harness.cases.sampling import draw_sample
 from harness.engine import Engine
 from harness.model import Gradients, Row, Sample, Status, Task
 from harness.plan import Request, cells
-from harness.staging import Program
+from harness.program import Program
 
 Lie = Callable[[Gradients, Sample], Gradients]
 #: Not those transcribed from libraries: a lie is told about numbers, whoever computed them.

@@ -22,8 +22,8 @@ from harness.diagnose.inquest import inquire
 from harness.diagnose.repair import ELEMENTS, repairs
 from harness.errors import GradientMismatch
 from harness.model import Sample
+from harness.program import Program
 from harness.source import Code, parse
-from harness.staging import Program
 
 LAYER = """
 def forward(xp, W, x, b):
