@@ -7,7 +7,7 @@ applied to the exact inputs, so that a number that lies outside is proved wrong.
 
 from harness.referee.array import BallArray
 from harness.referee.names import numbered
-from harness.referee.record import recorded
+from harness.referee.record import narrowing, recorded
 from harness.referee.space import namespace, xp
 from harness.referee.surface import (
     HUGE,
@@ -54,6 +54,7 @@ __all__ = [
     "mantissas",
     "midpoints",
     "namespace",
+    "narrowing",
     "numbered",
     "overlap",
     "radii",

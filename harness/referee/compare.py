@@ -131,6 +131,8 @@ def hulled(result: Taylor, unknown: Booleans, x: Taylor, y: Taylor, name: str) -
 
     Raises Undecided where the two differ in a coefficient.
     """
+    if record.narrows():
+        raise Undecided(f"`{name}`: the choice hangs on the rounding of a cast")
     x, y = (taylor.spread(each, result.shape) for each in (x, y))
     unknown = np.broadcast_to(unknown, result.shape)
     parts = []
@@ -164,7 +166,7 @@ def minimum(x: Taylor, y: Taylor) -> Taylor:
 
 def absolute(x: Taylor) -> Taylor:
     """|x| for t -> 0+. Raises Undecided."""
-    if x.degree is None and names.table() is None:
+    if x.degree is None and names.table() is None and not record.narrows():
         return constant(boxed(np.abs(x.parts[0])))  # half the price
     found = sign(x)
     return _extreme(found.negative, found, taylor.negative(x), x, "abs")

@@ -172,6 +172,15 @@ def negated(x: Taylor, result: Taylor) -> Taylor:
     return result
 
 
+def at_rest(x: Taylor, result: Taylor) -> Taylor:
+    """`result`, which is the value of x at t = 0, with names."""
+    found = table()
+    if found is not None:
+        rest = found.of(x).rest
+        result.names = Names(rest, rest, found)
+    return result
+
+
 def loosened(
     x: Taylor, result: Taylor, where: Booleans, same: tuple[Booleans, Booleans] | None = None
 ) -> Taylor:

@@ -10,6 +10,11 @@ power of t calls `take_limit`.
 A NaN may be the function's own (0/0) or only that of a ball too wide to divide by; the two look the
 same. Under scrutiny, whoever makes one from finite balls calls `doubt` unless it is certain that
 the function has no finite value for any point of its balls.
+
+A cast to a narrower float format is part of what a program says, and yet no cotangent is divided by
+its rounding: frameworks differentiate it as the identity, which it is here. Whether a comparison or
+a jump hangs on the rounding shows within `narrowing`, where a cast gives the hull of all numbers
+that it may round to, and nothing whose two branches overlap is decided.
 """
 
 from __future__ import annotations
@@ -24,13 +29,14 @@ class Record:
 
     limit:    a limit t -> 0+ was taken.
     doubt:    under scrutiny, a value was lost that a narrower ball or another algorithm may have.
+    narrow:   numbers were cast to a narrower float format.
     infinity: under scrutiny, the sign of 1 / 0, as of a float zero that has one; otherwise 0.
     """
 
-    __slots__ = ("doubt", "infinity", "limit")
+    __slots__ = ("doubt", "infinity", "limit", "narrow")
 
     def __init__(self, infinity: int = 0) -> None:
-        self.limit = self.doubt = False
+        self.limit = self.doubt = self.narrow = False
         self.infinity = infinity
 
 
@@ -52,6 +58,7 @@ def recorded(scrutiny: int = 0) -> Iterator[Record]:
         if outer is not None:
             outer.limit |= record.limit
             outer.doubt |= record.doubt
+            outer.narrow |= record.narrow
 
 
 def take_limit() -> None:
@@ -66,6 +73,31 @@ def doubt() -> None:
     record = _open.get()
     if record is not None:
         record.doubt = True
+
+
+_narrowing: ContextVar[bool] = ContextVar("narrowing", default=False)
+
+
+@contextmanager
+def narrowing() -> Iterator[None]:
+    """Within it, a cast to a narrower float format gives the hull of what it may round to."""
+    token = _narrowing.set(True)
+    try:
+        yield
+    finally:
+        _narrowing.reset(token)
+
+
+def narrows() -> bool:
+    """Whether a cast gives the hull of what it may round to."""
+    return _narrowing.get()
+
+
+def narrow() -> None:
+    """Numbers are cast to a narrower float format."""
+    record = _open.get()
+    if record is not None:
+        record.narrow = True
 
 
 def scrutiny() -> int:

@@ -1,6 +1,7 @@
 """Rounding to whole numbers: piecewise constant, and undecided where a ball holds a jump.
 
-At a jump (x(0) exactly whole) the series decides from which side t -> 0+ comes.
+At a jump (x(0) exactly whole) the series decides from which side t -> 0+ comes. Rounding to a float
+format has no derivative that anybody means; what it may do to a value is a matter of radius.
 """
 
 from __future__ import annotations
@@ -10,9 +11,21 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from harness.dtypes import FORMATS, Format
 from harness.referee import compare, taylor
 from harness.referee.analytic import number
-from harness.referee.elements import ONE, ZERO, Booleans, Objects, elementwise, full, less_mask
+from harness.referee.elements import (
+    ONE,
+    ZERO,
+    Booleans,
+    Objects,
+    balls_of,
+    boxed,
+    elementwise,
+    floats_of,
+    full,
+    less_mask,
+)
 from harness.referee.taylor import Taylor, add, constant, divide, multiply, negative, subtract
 from harness.referee.undecided import Undecided
 
@@ -95,3 +108,33 @@ def sign(x: Taylor) -> Taylor:
     zeros: Any = full(ZERO, x.shape)
     one: Any = full(ONE, ())
     return constant(np.where(found.positive, one, np.where(found.negative, -one, zeros)))
+
+
+def is_narrower(label: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    """Whether a float format lacks bits or range that the other has."""
+    if label.name not in FORMATS or other.name not in FORMATS:
+        return False
+    one, two = FORMATS[label.name], FORMATS[other.name]
+    return one.bits < two.bits or one.highest < two.highest
+
+
+def narrowed(x: Taylor, label: np.dtype[Any]) -> Taylor:
+    """The hull of all numbers of a float format that x(0) may be rounded to, and of x(0) itself;
+    the higher coefficients as they are. What the format holds exactly stays exact."""
+    known, value = FORMATS[label.name], x.parts[0]
+    floats = floats_of(value)
+    with np.errstate(over="ignore"):
+        same = np.asarray(floats.astype(label).astype(np.float64) == floats)
+    same[same] = _where_equal(value[same], balls_of(floats[same]))
+    first = np.where(same, value, _hull(value, known))
+    return Taylor((boxed(first), *x.parts[1:]), x.order, x.degree)
+
+
+def _rounded(x: arb, known: Format) -> arb:
+    if not abs(x) < known.largest:
+        return arb(0, arb("inf"))
+    return x + arb(0, (abs(x) * known.unit + known.underflow).upper())
+
+
+def _hull(value: Objects, known: Format) -> Objects:
+    return boxed(np.frompyfunc(lambda each: _rounded(each, known), 1, 1)(value))

@@ -10,7 +10,7 @@ import numpy as np
 from flint import arb
 
 from harness.errors import Unsupported
-from harness.referee import rounding, taylor, truth
+from harness.referee import record, rounding, taylor, truth
 from harness.referee.analytic import number
 from harness.referee.array import INTEGER, REAL, BallArray, Dtype, balls, held, promoted, real
 from harness.referee.elements import ONE, ZERO
@@ -177,7 +177,8 @@ def asarray(x: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = Non
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    """x under another label: reals are not rounded, integers are truncated, booleans compared."""
+    """x under another label: integers are truncated, booleans compared. Reals are not rounded, but
+    within `record.narrowing` they get the radius that rounding to the label may cause."""
     array, label = _array(x), _label(dtype, REAL)
     if label.kind == "b":
         return array if isinstance(array, Truth) else array != 0
@@ -185,6 +186,10 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
         array = balls(array)
     if label.kind in "iu" and array.dtype.kind not in "iu":
         return held(BallArray(rounding.trunc(array.series), label))
+    if rounding.is_narrower(label, array.dtype):
+        record.narrow()
+        if record.narrows():
+            return BallArray(rounding.narrowed(array.series, label), label)
     return held(BallArray(array.series, label))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
+from harness.referee import naming
 from harness.referee.array import BallArray, balls
 from harness.referee.elements import (
     ZERO,
@@ -94,7 +95,8 @@ def coefficient(x: BallArray, k: int) -> BallArray:
     if x.order is not None and k > x.order:
         raise OrderExhausted(f"coefficient {k} of a series known to order {x.order}")
     parts = x.series.parts
-    return BallArray(constant(parts[k] if k < len(parts) else full(ZERO, x.shape)), x.dtype)
+    found = constant(parts[k] if k < len(parts) else full(ZERO, x.shape))
+    return BallArray(found if k else naming.at_rest(x.series, found), x.dtype)
 
 
 def midpoints(x: BallArray) -> Floats:

@@ -12,6 +12,7 @@ import pytest
 from flint import arb, ctx
 from referee_truth import elements
 
+from harness import dtypes
 from harness import referee as r
 from harness.errors import Unsupported
 from harness.referee import xp
@@ -408,3 +409,58 @@ def test_a_mask_is_a_number_where_the_frameworks_have_it_so() -> None:
         assert r.midpoints(product).tolist() == [0, 0, 2]
         assert r.midpoints(r.coefficient(product, 1)).tolist() == [1, 0, 1]
     assert int(xp.sum(mask)) == 2
+
+
+# --- casts to a narrower format -------------------------------------------------------------------
+
+
+def cast(x: Any, dtype: Any = np.float32) -> Any:
+    return xp.astype(x, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_cast_is_the_identity_and_within_narrowing_holds_what_it_rounds_to(dtype: str) -> None:
+    label = dtypes.numpy_dtype(dtype)
+    x = np.array([0.1, -3.3, 1e-7, 0.5, 0.0, 1e-60])
+    rounded = x.astype(label).astype(float)
+    along = r.lift_along(x, np.ones(6))
+    with r.recorded() as record:
+        plain = cast(along, label)
+        assert r.midpoints(plain).tolist() == x.tolist() and plain.dtype == label
+    assert record.narrow
+    with r.narrowing():
+        wide = cast(along, label)
+    for ball, one, other in zip(elements(wide, 0), x, rounded, strict=True):
+        assert ball.contains(one) and ball.contains(other)
+    assert (r.radii(wide) <= 2 * (dtypes.FORMATS[dtype].unit * abs(x) + 2.0**-24)).all()
+    assert r.radii(wide)[[3, 4]].tolist() == [0, 0]
+    assert elements(wide, 1) == [1] * 6
+    with r.narrowing():
+        assert r.radii(cast(r.lift(1e300), label)) == np.inf
+
+
+def test_a_cast_that_is_none_is_not_recorded() -> None:
+    with r.recorded() as record, r.narrowing():
+        x = r.lift(np.float32(0.1))
+        assert r.radii(cast(x)) == 0 and r.radii(cast(x, np.float64)) == 0
+    assert not record.narrow
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: xp.floor(cast(x)),
+        lambda x: xp.where(cast(x) < 3, x, -x),
+        lambda x: xp.maximum(cast(x), 3.0),
+        lambda x: abs(cast(x) - 3),
+        lambda x: xp.sort(xp.stack([cast(x), 3 + 0 * x])),
+    ],
+)
+def test_what_hangs_on_the_rounding_of_a_cast_is_undecided(function: F) -> None:
+    """The float64 next to 3 is 3 in float32."""
+    x = r.lift(np.nextafter(3.0, 0))
+    function(x)
+    with r.narrowing():
+        with pytest.raises(r.Undecided):
+            function(x)
+        function(r.lift(2.5000001))

@@ -171,6 +171,11 @@ def test_names_of_one_table_are_unknown_to_another() -> None:
     assert xp.sin(x).series.names is None
 
 
+def test_the_value_of_a_series_keeps_its_name() -> None:
+    with r.numbered():
+        assert bool(xp.all(r.value(xp.sin(along())) == xp.sin(r.lift(X))))
+
+
 def test_clipped_surrogate_of_a_policy_gradient() -> None:
     """min(r a, clip(r, 1 - e, 1 + e) a): equal expressions wherever r is inside."""
     a = np.array([1.5, -0.5, 2.0, -1.0])
