@@ -76,7 +76,7 @@ def mutants(case: Case, sample: Sample, sizes: tuple[float, ...] = SIZES) -> lis
     found: dict[str, Mutant] = {}
 
     def add(operator: str, old: ast.expr, new: ast.expr, **scaled: Any) -> None:
-        text = _replaced(case.code.text, old, new)
+        text = replaced(case.code.text, old, new)
         if text is None or text in found or text == case.code.text:
             return
         line = text.split("\n")[old.lineno - 1].strip()
@@ -87,7 +87,7 @@ def mutants(case: Case, sample: Sample, sizes: tuple[float, ...] = SIZES) -> lis
             return
         found[text] = mutant
 
-    for node in _expressions(function):
+    for node in expressions(function):
         for operator, rewrite in LOCAL.items():
             for new in rewrite(node, scope):
                 add(operator, node, new)
@@ -107,7 +107,7 @@ def mutants(case: Case, sample: Sample, sizes: tuple[float, ...] = SIZES) -> lis
         }
         for operator, fault in faults.items():
             if operator == "scale" or math.prod(shape) > 1:
-                coarse = _replaced(case.code.text, node, fault(COARSE)) or ""
+                coarse = replaced(case.code.text, node, fault(COARSE)) or ""
                 for d in sizes:
                     add(operator, node, fault(d), d=d, site=site, coarse=coarse)
     return list(found.values())
@@ -159,14 +159,14 @@ def _nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
             stack.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
-def _expressions(function: ast.FunctionDef) -> Iterator[ast.expr]:
+def expressions(function: ast.FunctionDef) -> Iterator[ast.expr]:
     """What is read; a wrong target only leaves a name undefined, which Python itself reports."""
     for node in _nodes(function):
         if isinstance(node, ast.expr) and not isinstance(getattr(node, "ctx", None), ast.Store):
             yield node
 
 
-def _replaced(text: str, old: ast.expr, new: ast.expr) -> str | None:
+def replaced(text: str, old: ast.expr, new: ast.expr) -> str | None:
     """`text` with the source of `old` replaced; None where it stands on several lines."""
     if old.lineno != old.end_lineno:
         return None

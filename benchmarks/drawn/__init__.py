@@ -1,0 +1,1 @@
+"""Programs drawn at random, each with a right backward, as case files."""
