@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import Unsupported
 from harness.operators.table import OPERATORS
-from harness.operators.writing import plain_index
+from harness.operators.writing import get_at, plain_index
 
 #: Functions, constants and dtypes of the main namespace that a case may use.
 STANDARD = frozenset(
@@ -60,9 +60,6 @@ class Namespace:
     using it raises `Unsupported`, as does any standard name that neither source offers.
     """
 
-    #: An index as numpy reads it; a backend whose arrays need more than that overrides it.
-    plain_index = staticmethod(plain_index)
-
     def __init__(
         self,
         backend: str,
@@ -93,6 +90,27 @@ class Namespace:
             raise Unsupported(f"{self._backend} has no `{self._prefix}.{name}`") from None
         self.__dict__[name] = value
         return value
+
+    def item(self, array: Any, key: Any) -> Any:
+        """`array[key]`; a backend whose arrays cannot read every index overrides it."""
+        return array[key]
+
+    def gathered(self, array: Any, key: Any) -> Any:
+        """`array[key]` without the brackets of the array."""
+        return get_at(self, array, key)
+
+    def plain_index(self, key: Any) -> Any:
+        """An index as numpy reads it. Raises Unsupported where its values are not known, as while a
+        framework compiles."""
+        return plain_index(key)
+
+    def knows(self, key: Any) -> bool:
+        """Whether an index is known by its values, which one that is compiled is not."""
+        try:
+            self.plain_index(key)
+        except Unsupported:
+            return False
+        return True
 
     def __repr__(self) -> str:
         return f"<{self._prefix} of {self._backend}>"

@@ -16,20 +16,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from harness.errors import CaseError, did_you_mean
 from harness.namespace import LINALG, NAMES
 from harness.program import Stage
+from harness.syntax import (
+    RECORDER,
+    TEMPORARY,
+    VALUES,
+    Definition,
+    assigned_names,
+    stored,
+    stored_here,
+    variables,
+    walk_scope,
+    written,
+)
 
-Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 #: Levels of a syntax tree. Python compiles about 950 from a tree, fewer inside of other calls.
 _DEEPEST = 700
 #: Calls inside each other; `deepcopy` takes four for each level.
 _DEEP = 10_000
-#: The name of the recorder in staged code.
-RECORDER = "__stage__"
 
 
 @dataclass(frozen=True)
@@ -172,36 +179,6 @@ def _parsed(tree: ast.Module, text: str, file: Path | str) -> Code:
     return Code(str(file), text, forward, backward, natives, frozenset(nodes))
 
 
-def _walk_scope(node: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node of a function's own scope, and whether it stands in a loop."""
-
-    def walk(parent: ast.AST, looped: bool) -> Iterator[tuple[ast.AST, bool]]:
-        for child in ast.iter_child_nodes(parent):
-            yield child, looped
-            if not isinstance(child, SCOPES):
-                inside = looped or isinstance(child, ast.For | ast.While)
-                yield from walk(child, inside)
-
-    yield from walk(node, False)
-
-
-def assigned_names(node: ast.AST) -> list[str]:
-    """The names that an assignment binds, or [] for every other statement. An element or an
-    attribute that is written to is none, and a mere annotation binds nothing."""
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.AnnAssign) and node.value):
-        targets = [node.target]
-    else:
-        return []
-    return [name for target in targets for name in _stored(target)]
-
-
-def _stored(node: ast.AST) -> list[str]:
-    nodes = (each for each in ast.walk(node) if isinstance(each, ast.Name))
-    return [each.id for each in nodes if isinstance(each.ctx, ast.Store)]
-
-
 def read_procedure(node: Definition, text: str, file: Path | str) -> Procedure:
     """What a function definition says. Raises CaseError for what is no plain function of arrays:
     other parameters than positional ones, `async`, `yield`, the name of the recorder."""
@@ -228,12 +205,15 @@ def read_procedure(node: Definition, text: str, file: Path | str) -> Procedure:
     bound = Counter(names)
     lines = text.split("\n")  # `splitlines` would also split at a form feed
     found: list[tuple[str, int, bool]] = []
-    for child, looped in _walk_scope(node):
+    own = variables(node)
+    for child, looped in walk_scope(node):
         if isinstance(child, ast.stmt):
-            found += [(name, child.lineno, looped) for name in assigned_names(child)]
+            changed = [name for name in assigned_names(child) if name in own]
+            found += [(name, child.lineno, looped) for name in changed]
+            bound.update(name for name in written(child) if name in own)
         if isinstance(child, ast.AnnAssign) and not child.value:
-            bound.subtract(_stored(child.target))  # a mere annotation
-        bound.update(_stored(child) if isinstance(child, ast.Name) else ())
+            bound.subtract(stored(child.target))  # a mere annotation
+        bound.update(stored_here(child))
     stages = tuple(
         Stage(name, str(file), line, lines[line - 1].strip(), bound[name] == 1 and not looped)
         for name, line, looped in found
@@ -258,7 +238,7 @@ def _check_plain(node: Definition, file: Path | str) -> None:
             line=node.lineno,
             remedy=f"write `def {node.name}(xp, ...)`",
         )
-    for child, _ in _walk_scope(node):
+    for child, _ in walk_scope(node):
         if isinstance(child, ast.Yield | ast.YieldFrom):
             raise CaseError(
                 f"`{node.name}` is a generator, so a call of it computes nothing",
@@ -268,9 +248,9 @@ def _check_plain(node: Definition, file: Path | str) -> None:
             )
     for each in ast.walk(node):
         name = each.id if isinstance(each, ast.Name) else getattr(each, "arg", "")
-        if name == RECORDER:
+        if name in (RECORDER, VALUES) or (name or "").startswith(TEMPORARY):
             raise CaseError(
-                f"`{RECORDER}` is what staged code calls its recorder",
+                f"`{name}` is a name that staged code uses itself",
                 file=file,
                 line=getattr(each, "lineno", node.lineno),
                 remedy="choose another name",
@@ -278,7 +258,7 @@ def _check_plain(node: Definition, file: Path | str) -> None:
 
 
 def _returns(node: Definition) -> list[ast.expr | None]:
-    return [child.value for child, _ in _walk_scope(node) if isinstance(child, ast.Return)]
+    return [child.value for child, _ in walk_scope(node) if isinstance(child, ast.Return)]
 
 
 def _returned(node: Definition) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 A backward pass needs the intermediates of the forward pass, and a fault can only be named if the
 cotangent of each of them is known. Neither should cost the author anything, so the harness rewrites
 the syntax tree of the two functions, the way pytest rewrites asserts: `q = expr` is followed by
-`q = __stage__("q", q)`, on the same line. `__stage__` is a `Recorder`: it keeps the value, and adds
+`q = __stage__("q", q)`, on the same line; what writes into arrays is made an assignment before that
+(`harness.rebinding`). `__stage__` is a `Recorder`: it keeps the value, and adds
 a zero-valued leaf to it where the gradient with respect to `q` is wanted.
 
 `harness.source` reads a case without running it; the code runs when a `Program` is first used.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -23,13 +24,10 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 from harness.program import Stage, Trace
+from harness.rebinding import rebind, rebind_all
 from harness.source import (
-    RECORDER,
-    SCOPES,
     Code,
-    Definition,
     Procedure,
-    assigned_names,
     check_backward,
     check_namespace,
     check_returns,
@@ -37,6 +35,8 @@ from harness.source import (
     read_procedure,
     too_deep,
 )
+from harness.syntax import RECORDER, SCOPES, VALUES, Definition, assigned_names
+from harness.values import RUNTIME
 
 
 class Recorder:
@@ -168,10 +168,11 @@ def program_of(
     """
     forward = _uncached(forward)
     file = _file_of(forward)
-    first, staged_forward = _stage_function(forward, "forward")
     second, staged_backward = (
         _stage_function(_uncached(backward), "backward") if backward is not None else (None, None)
     )
+    kept = second.parameters if second is not None else ()
+    first, staged_forward = _stage_function(forward, "forward", kept)
     if second is not None:
         check_backward(first, second, None, file)
     functions = {"forward": staged_forward, "backward": staged_backward}
@@ -222,39 +223,15 @@ def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
     tree = ast.parse(code.text, code.file)
     staged = {}
     with deep_recursion():
+        rebind_all(tree, code.backward.parameters if code.backward else ())
         for node in list(tree.body):
             if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
-                _Rebinding(node.name).visit(node)
                 staged[node.name] = copy = _staged(node)
                 tree.body.insert(tree.body.index(node) + 1, copy)
         ast.fix_missing_locations(tree)
+    names[VALUES] = RUNTIME
     exec(compile(tree, code.file, "exec"), names)
     return {**names, **{name: names[copy.name] for name, copy in staged.items()}}
-
-
-class _Rebinding(ast.NodeTransformer):
-    """Turns `q += e` into `q = q + e` where `q` is an array. numpy and torch would write into it,
-    though it may have a second name or belong to the caller; the others bind the name anew, and so
-    do all of them now. A list is a list in every framework.
-
-    `backward` still writes into what numpy would not let it write into, and is caught: whoever
-    calls it outside of the harness would find an array changed.
-    """
-
-    def __init__(self, role: str) -> None:
-        self.test = "isinstance({0}, (list, dict, set))"
-        if role == "backward":
-            self.test += " or not getattr(getattr({0}, 'flags', None), 'writeable', True)"
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
-        if not isinstance(node.target, ast.Name):
-            return node
-        name = node.target.id
-        test = ast.parse(self.test.format(name), mode="eval").body
-        anew = ast.Assign([node.target], ast.BinOp(ast.Name(name, ast.Load()), node.op, node.value))
-        for each in ast.walk(test):
-            ast.copy_location(each, node)
-        return ast.copy_location(ast.If(test, [node], [ast.copy_location(anew, node)]), node)
 
 
 class _Recording(ast.NodeTransformer):
@@ -286,9 +263,10 @@ def _staged(original: ast.FunctionDef) -> ast.FunctionDef:
 
 
 def _stage_function(
-    function: Callable[..., Any], name: str
+    function: Callable[..., Any], name: str, kept: Collection[str] = ()
 ) -> tuple[Procedure, Callable[..., Any]]:
-    """A live function, staged where its source can be read and as it is where it cannot."""
+    """A live function, staged where its source can be read and as it is where it cannot. `kept` are
+    names whose values are read after it has returned."""
     source = _source(function)
     if source is None:
         return _unstaged(function, name)
@@ -301,7 +279,7 @@ def _stage_function(
         procedure = replace(procedure, returns=procedure.returns or ("f",))
     assert isinstance(node, ast.FunctionDef)
     with deep_recursion():
-        _Rebinding(name).visit(node)
+        rebind(node, kept)
         node = _staged(node)
     node.decorator_list = []
     # Free variables become parameters of an enclosing function, whose cells then hold them.
@@ -311,7 +289,7 @@ def _stage_function(
     assert isinstance(enclosing, ast.FunctionDef)
     enclosing.body.insert(0, node)
     names: dict[str, Any] = {}
-    scope = {**function.__globals__}
+    scope = {**function.__globals__, VALUES: RUNTIME}
     with deep_recursion():
         ast.fix_missing_locations(outer)
     exec(compile(outer, file, "exec"), scope, names)

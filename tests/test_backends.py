@@ -332,6 +332,15 @@ lines(
     xp.add_at(x, (xp.arange(3), labels), x[:, 0])
     xp.add_at(x, labels, x * x)
     xp.add_at(x, x > 0, x[0, 0])
+    x[xp.arange(3), labels]
+    x[labels, None, ::-1] + x[:, [0, 2]][0, 0]
+    f = x * 2.0; f[1] = 0.0; return f
+    f = x * x; f[xp.arange(3), labels] -= x[:, 0]; return f
+    f = x * x; f[labels] += x * x; return f
+    f = xp.zeros_like(x); f[:, 1] = x[:, 0]; f[0] += x[1] * x[2]; return f
+    f = x * x; f[x > 0] = 0.0; f[labels > 1] += x[0, 1]; return f
+    f = x * x; f[x > 0] *= 3.0; return f
+    f = x * x; f[::-1, [0, 1]] = x[:, 2:]; return f
     """,
     x=normal(3, 4),
     labels=np.array([2, 0, 2]),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.backends.base import FrameworkBackend, Primal
+from harness.errors import Unsupported
 from harness.model import Array
 from harness.namespace import Namespace
 
@@ -38,24 +39,7 @@ class JaxBackend(FrameworkBackend):
 
     @cached_property
     def xp(self) -> Namespace:
-        jax = self._jax
-        plain = Namespace("jax", jax.numpy)
-
-        # Compiled, an index is known by its shape alone, and jax has to write by itself: of an
-        # element that is written twice it does not say which value stays.
-        def set_at(x: Any, key: Any, value: Any, /) -> Any:
-            try:
-                return plain.set_at(x, key, value)
-            except jax.errors.TracerArrayConversionError:
-                return x.at[key].set(value)
-
-        def add_at(x: Any, key: Any, value: Any, /) -> Any:
-            try:
-                return plain.add_at(x, key, value)
-            except jax.errors.TracerArrayConversionError:
-                return x.at[key].add(value)
-
-        return Namespace("jax", jax.numpy, {"set_at": set_at, "add_at": add_at})
+        return _Namespace(self._jax)
 
     def start(self, shared: str | None = None) -> None:
         super().start(shared)
@@ -152,6 +136,46 @@ class JaxBackend(FrameworkBackend):
 
     def _inexact(self, array: Any) -> bool:
         return bool(self._jax.numpy.issubdtype(array.dtype, self._jax.numpy.inexact))
+
+
+class _Namespace(Namespace):
+    """jax reads no lists in brackets, and where it compiles it knows an index by its shape alone.
+    There it has to write by itself; of an element that is written twice it does not say which value
+    stays, so elsewhere it is not asked."""
+
+    def __init__(self, jax: Any) -> None:
+        plain = Namespace("jax", jax.numpy)
+
+        def set_at(x: Any, key: Any, value: Any, /) -> Any:
+            try:
+                return plain.set_at(x, key, value)
+            except jax.errors.TracerArrayConversionError:
+                return x.at[_listed(key)].set(value)
+
+        def add_at(x: Any, key: Any, value: Any, /) -> Any:
+            try:
+                return plain.add_at(x, key, value)
+            except jax.errors.TracerArrayConversionError:
+                return x.at[_listed(key)].add(value)
+
+        super().__init__("jax", jax.numpy, {"set_at": set_at, "add_at": add_at})
+        self._jax = jax
+
+    def item(self, array: Any, key: Any) -> Any:
+        return array[_listed(key)]
+
+    def plain_index(self, key: Any) -> Any:
+        try:
+            return super().plain_index(key)
+        except self._jax.errors.TracerArrayConversionError:
+            raise Unsupported("jax: an index that a compiled function computes") from None
+
+
+def _listed(key: Any) -> Any:
+    """An index with arrays in the place of lists."""
+    if isinstance(key, tuple):
+        return tuple(map(_listed, key))
+    return np.asarray(key) if isinstance(key, list) else key
 
 
 BACKEND = JaxBackend

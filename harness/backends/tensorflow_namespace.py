@@ -59,8 +59,33 @@ _GAPS = {
 def namespace(tf: Any) -> Namespace:
     """The array API namespace of tensorflow, given its module."""
     linalg = Namespace("tensorflow", tf.linalg, _linalg(tf), prefix="xp.linalg")
-    overrides = {**_main(tf), **_indexing(tf), "linalg": linalg}
-    return Namespace("tensorflow", tf.experimental.numpy, overrides, gaps=_GAPS)
+    overrides = {**_main(tf), "linalg": linalg}
+    return _Namespace(tf, overrides)
+
+
+class _Namespace(Namespace):
+    """A tensor's own brackets take slices, single integers and one mask; numpy's take more."""
+
+    def __init__(self, tf: Any, overrides: dict[str, Any]) -> None:
+        super().__init__("tensorflow", tf.experimental.numpy, overrides, gaps=_GAPS)
+        self._tf = tf
+
+    def plain_index(self, key: Any) -> Any:
+        tf = self._tf
+        if isinstance(key, tuple):
+            return tuple(map(self.plain_index, key))
+        if tf.is_tensor(key) and not tf.executing_eagerly():
+            found = tf.get_static_value(key)
+            if found is None:
+                raise Unsupported("tensorflow: an index that a compiled function computes")
+            return found
+        return super().plain_index(key)
+
+    def item(self, array: Any, key: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        mask = len(parts) == 1 and getattr(key, "dtype", None) in (self._tf.bool, np.dtype(bool))
+        listed = any(isinstance(each, list) or getattr(each, "shape", ()) for each in parts)
+        return self.gathered(array, key) if listed and not mask else array[key]
 
 
 def _is_bfloat16(x: Any) -> bool:
@@ -246,22 +271,6 @@ def _main(tf: Any) -> dict[str, Any]:
         "vecdot": vecdot,
         "where": where,
     }
-
-
-def _indexing(tf: Any) -> dict[str, Any]:
-    """What a tensor's own brackets lack."""
-
-    def index(key: Any) -> Any:
-        if isinstance(key, tuple):
-            return tuple(map(index, key))
-        if tf.is_tensor(key) and not tf.executing_eagerly():
-            found = tf.get_static_value(key)
-            if found is None:
-                raise Unsupported("tensorflow: an index that a compiled function computes")
-            return found
-        return Namespace.plain_index(key)
-
-    return {"plain_index": index}
 
 
 def _linalg(tf: Any) -> dict[str, Any]:

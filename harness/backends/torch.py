@@ -58,7 +58,7 @@ class TorchBackend(FrameworkBackend):
     def xp(self) -> Namespace:
         import array_api_compat.torch as module
 
-        return Namespace("torch", module, {**_creation(module), **_operators(module)})
+        return _Namespace("torch", module, {**_creation(module), **_operators(module)})
 
     def asarray(self, array: Array) -> Any:
         # torch shares numpy's memory, warns of read-only and refuses reversed arrays; not a copy.
@@ -154,6 +154,15 @@ class TorchBackend(FrameworkBackend):
         return isinstance(error, NotImplementedError) or (
             isinstance(error, RuntimeError) and _LACKING.search(str(error)) is not None
         )
+
+
+class _Namespace(Namespace):
+    """A tensor's own brackets take no steps backwards."""
+
+    def item(self, array: Any, key: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        backwards = any(isinstance(each, slice) and (each.step or 1) < 0 for each in parts)
+        return self.gathered(array, key) if backwards else array[key]
 
 
 def _creation(module: Any) -> dict[str, Any]:

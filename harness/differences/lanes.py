@@ -118,12 +118,13 @@ class Batched:
 
     def __getitem__(self, key: Any) -> Batched:
         keys = key if isinstance(key, tuple) else (key,)
-        arrays = [each for each in keys if isinstance(each, np.ndarray | list)]
-        if any(isinstance(each, Batched) for each in keys) or (
-            # Of several, numpy may put the axis first, where it would be taken for the lanes'.
-            arrays and len(keys) > 1 and not all(isinstance(each, slice) for each in keys[1:])
-        ):
+        if any(isinstance(each, Batched) for each in keys):
             raise Unsupported("batched: such an index")
+        arrays = [each for each in keys if isinstance(each, np.ndarray | list)]
+        if arrays and len(keys) > 1 and not all(isinstance(each, slice) for each in keys[1:]):
+            # Of several, numpy may put the axis first, where it would be taken for the lanes'.
+            found: Batched = self.xp.gathered(self, key)
+            return found
         return Batched(np.asarray(self.stacked[(slice(None), *keys)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:

@@ -20,7 +20,7 @@ from harness.errors import Unsupported
 def set_at(xp: Any, x: Any, key: Any, value: Any, /) -> Any:
     """A copy of `x` with `x[key] = value`, in the dtype of `x`."""
     value = _values(xp, x, value)
-    mask = _mask(x, key)
+    mask = whole_mask(x, key)
     if mask is not None and not value.ndim:
         return xp.where(mask, value, x)
     addresses = np.arange(math.prod(x.shape)).reshape(x.shape)
@@ -36,7 +36,7 @@ def add_at(xp: Any, x: Any, key: Any, value: Any, /) -> Any:
     """A copy of `x` with `value` added at `key`: once for each time that `key` names an element, as
     `numpy.add.at` does, where `x[key] += value` adds the last one only."""
     value = _values(xp, x, value)
-    mask = _mask(x, key)
+    mask = whole_mask(x, key)
     if mask is not None and not value.ndim:
         return xp.where(mask, x + value, x)
     addresses = np.arange(math.prod(x.shape)).reshape(x.shape)
@@ -75,7 +75,7 @@ def _values(xp: Any, x: Any, value: Any) -> Any:
     return value if value.dtype == x.dtype else xp.astype(value, x.dtype)
 
 
-def _mask(x: Any, key: Any) -> Any:
+def whole_mask(x: Any, key: Any) -> Any:
     """`key` as a mask that broadcasts against `x`, where it is one and nothing else. It need not be
     known by its values then, which a framework that compiles does not tell."""
     if isinstance(key, tuple) and len(key) == 1:

@@ -30,8 +30,24 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("harness.operators*", ["harness.errors", "harness.operators*"]),
     ("harness.namespace", ["harness.errors", "harness.operators*"]),
     ("harness.imports", []),
-    ("harness.source", ["harness.errors", "harness.namespace"]),
-    ("harness.staging", ["harness.errors", "harness.source"]),
+    ("harness.syntax", []),
+    (
+        "harness.source",
+        ["harness.errors", "harness.namespace", "harness.program", "harness.syntax"],
+    ),
+    ("harness.values", ["harness.errors", "harness.operators*"]),
+    ("harness.rebinding", ["harness.syntax", "harness.values"]),
+    (
+        "harness.staging",
+        [
+            "harness.errors",
+            "harness.program",
+            "harness.rebinding",
+            "harness.source",
+            "harness.syntax",
+            "harness.values",
+        ],
+    ),
     ("harness.trees", ["harness.dtypes", "harness.model"]),
     (
         "harness.differences*",
