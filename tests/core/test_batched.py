@@ -88,7 +88,7 @@ def test_each_lane_is_what_it_is_alone(body: str, written: bool) -> None:
 )
 def test_what_it_cannot_do_it_refuses(body: str) -> None:
     many, _ = lanes(40)
-    with pytest.raises((Unsupported, TypeError, ValueError)):
+    with pytest.raises((Unsupported, TypeError, ValueError, IndexError)):
         eval(body.strip() or "x.missing", {"xp": xp, "np": np, "x": many, **FIXED})
 
 
