@@ -25,8 +25,9 @@ from harness.diagnose.dataflow import returned
 from harness.errors import CaseError
 from harness.model import Sample
 from harness.program import Program
-from harness.source import SCOPES, Code, assigned_names, parse
+from harness.source import Code, parse
 from harness.staging import StagedProgram
+from harness.syntax import SCOPES, assigned_names
 
 #: Relative sizes of the scaled faults. Written `e + e * d`, since the float 1 + 1e-25 is 1.
 SIZES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-13, 1e-16, 1e-20, 1e-25, 1e-30)
