@@ -97,8 +97,9 @@ class Evidence:
 
     def value(self, name: str) -> Truth:
         """The reference of an output or a wanted intermediate."""
-        if name in self.certificate.values:
-            return self._certified(self.certificate.values[name], self.certificate.radii[name])
+        certificate = self.certificate
+        if name in certificate.values and not np.isnan(certificate.values[name]).any():
+            return self._certified(certificate.values[name], certificate.radii[name])
         if name in self._certified_values:
             return self._certified(*self._certified_values[name])
         has_backward = isinstance(self.manual, Gradients)
@@ -187,10 +188,13 @@ class Evidence:
         return truth if sides.smooth else replace(truth, sides=(sides.left, sides.right))
 
     def _certified(self, midpoint: Array, radius: Array) -> Truth:
-        """The midpoint is rounded to float64, by up to half a unit in its last place."""
+        """The midpoint is rounded to float64, by up to half a unit in its last place. What is not a
+        number is no reference: there is none for that element."""
         finite = np.where(np.isfinite(midpoint), midpoint, 0.0)
         rounding = np.abs(finite) * unit_roundoff("float64")
-        return Truth(midpoint, "certified", radius + rounding)
+        known = np.flatnonzero(~np.isnan(midpoint))
+        sampled = None if known.size == midpoint.size else known
+        return Truth(midpoint, "certified", radius + rounding, sampled)
 
     def deviation(self, runs: int) -> Deviation | None:
         """How far honest rounding in the dtype of the sample moves each number; None where the

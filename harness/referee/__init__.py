@@ -6,7 +6,7 @@ applied to the exact inputs, so that a number that lies outside is proved wrong.
 """
 
 from harness.referee.array import BallArray
-from harness.referee.names import numbered
+from harness.referee.names import numbered, numbering
 from harness.referee.record import narrowing, recorded
 from harness.referee.space import namespace, xp
 from harness.referee.surface import (
@@ -32,6 +32,7 @@ from harness.referee.truth import Truth
 from harness.referee.undecided import (
     OrderExhausted,
     Undecided,
+    precision,
     with_order_raising,
     with_precision,
     with_precision_doubling,
@@ -56,7 +57,9 @@ __all__ = [
     "namespace",
     "narrowing",
     "numbered",
+    "numbering",
     "overlap",
+    "precision",
     "radii",
     "recorded",
     "relative_digits",

@@ -186,6 +186,11 @@ def table() -> Table | None:
     return _open.get()
 
 
+def numbering() -> bool:
+    """Whether somebody wants names."""
+    return _open.get() is not None
+
+
 def alike(x: Taylor, y: Taylor) -> tuple[Booleans, Booleans] | None:
     """Where two series of one shape are the same function of t, and where they have the same value
     at t = 0, as far as names tell; None where nobody wants names."""

@@ -206,7 +206,7 @@ def exponent(ball: arb) -> int:
     mantissa, exponent = ball.mid().man_exp()
     if mantissa == 0:
         return -HUGE
-    return max(-HUGE, min(HUGE, int(mantissa).bit_length() + int(exponent)))
+    return max(1 - HUGE, min(HUGE - 1, int(mantissa).bit_length() + int(exponent)))
 
 
 def unit_direction(shape: tuple[int, ...], index: tuple[int, ...], sign: int = 1) -> Floats:

@@ -32,6 +32,11 @@ class OrderExhausted(Undecided):
     """
 
 
+def precision() -> int:
+    """The working precision in bits."""
+    return int(ctx.prec)
+
+
 def with_precision(function: Callable[[], T], bits: int, numbered: bool = False) -> T:
     """`function()` at a working precision of `bits`, under value numbers if `numbered`; the
     precision before is restored."""

@@ -37,6 +37,10 @@ State = Literal["verified", "close", "wrong", "kink", "undecided"]
 TOO_WIDE = "the balls of `backward` are too wide to judge"
 #: Digits of agreement beyond which a difference may be the rounding of a literal to float64.
 CLOSE = 14.7
+#: Exponent of what is as good as zero, be it the radius of a ball.
+TINY = -100
+#: Bits from which on a NaN is believed to be the function's own.
+SURE = 512
 #: Where terms cancel, that rounding counts for more; with fewer digits than these, what is left
 #: of them may as well be twice the truth.
 LEAST = 8.0
@@ -140,18 +144,25 @@ def certify(program: Program, sample: Sample, wanted: Sequence[str] = ()) -> Cer
     Never raises for a case that balls cannot follow: the certificate is then `undecided`, with the
     reason. Exceptions of the case's own code pass through.
     """
-    bits, last = BITS, Certificate("undecided", reason="not tried")
+    bits, numbered, last = BITS, False, Certificate("undecided", reason="not tried")
     try:
         lifted = Lifted(program, sample)
         while True:
             try:
-                last = referee.with_precision(lambda: _Attempt(lifted, bits, wanted).judged(), bits)  # noqa: B023
+                last = referee.with_precision(
+                    lambda: _Attempt(lifted, bits, wanted, bits >= SURE).judged(),  # noqa: B023
+                    bits,
+                    numbered,
+                )
             except OrderExhausted:  # more bits would not help
                 raise
             except Undecided as error:
                 lacking = bits
                 if not last.wrong:
                     last = Certificate("undecided", bits=bits, reason=str(error))
+                if not numbered:  # equal expressions, which no precision tells apart
+                    numbered = True
+                    continue
             else:
                 lacking = max((each.lacking for each in last.proofs.values()), default=0)
             if lacking <= 0 or bits >= MOST_BITS:
@@ -169,20 +180,63 @@ def certified_values(
     empty where balls cannot follow `forward`."""
     try:
         lifted = Lifted(program, sample)
-        found = referee.with_precision_doubling(
-            lambda: lifted.values(wanted, lifted.at_rest()), BITS, MOST_BITS
-        )
+
+        found = referee.with_precision_doubling(lambda: _values(lifted, wanted), BITS, MOST_BITS)
     except (Undecided, Unsupported):
         return {}
-    return {name: (referee.midpoints(each), referee.radii(each)) for name, each in found.items()}
+    return {name: (_midpoints(each), referee.radii(each)) for name, each in found.items()}
+
+
+def _values(lifted: Lifted, wanted: Sequence[str]) -> dict[str, BallArray]:
+    """Raises Undecided where a value is hardly known and more bits may help."""
+    rest = lifted.moved({})
+    if rest.narrow:
+        return _rounded(lifted, wanted)
+    found = lifted.values(wanted, rest.trace)
+    if referee.precision() < SURE and any(_wide(each) for each in found.values()):
+        raise Undecided("the ball of a value is too wide")
+    return found
+
+
+def _rounded(lifted: Lifted, wanted: Sequence[str]) -> dict[str, BallArray]:
+    """Values as wide as casts to a narrower format make them. Raises Undecided where a decision
+    hangs on how they round."""
+    with referee.narrowing():
+        trace = lifted.at_rest()
+        if lifted.program.backward_stages is not None:
+            lifted.claims(trace)
+        return lifted.values(wanted, trace)
+
+
+def _wide(values: BallArray, bits: int = 60) -> bool:
+    return bool(_unknown(values, bits).any())
+
+
+def _unknown(values: BallArray, bits: int = 10) -> Array:
+    """Where a ball has fewer bits: of NaN and of exp(exp(100)) in 128 bits the midpoint means
+    nothing. Zeros that terms of any usual size leave are known to less than TINY."""
+    own, radius = referee.magnitudes(values)
+    wide = np.asarray(radius > np.maximum(own - bits, TINY))
+    far = own == HUGE - 1  # or beyond, so that the difference means nothing
+    wide[far] = referee.relative_digits(values)[far] < bits * math.log10(2)
+    return np.asarray((wide | (own == HUGE)) & (radius != -HUGE))  # an exact infinity is known
+
+
+def _midpoints(values: BallArray) -> Array:
+    """NaN for what is not known."""
+    return np.where(_unknown(values), np.nan, referee.midpoints(values))
 
 
 class _Attempt:
     """The certificate at one precision."""
 
-    def __init__(self, lifted: Lifted, bits: int, wanted: Sequence[str]) -> None:
-        self.lifted, self.bits, self.wanted = lifted, bits, wanted
-        self.rest = lifted.at_rest()
+    def __init__(self, lifted: Lifted, bits: int, wanted: Sequence[str], sure: bool) -> None:
+        self.lifted, self.bits, self.wanted, self.sure = lifted, bits, wanted, sure
+        rest = lifted.moved({})
+        self.rest, self.enough = rest.trace, 60
+        self.values = lifted.values(wanted, self.rest)
+        if rest.narrow:
+            self.values, self.enough = _rounded(lifted, wanted), 10
         self.claims = lifted.claims(self.rest)
         dtype = lifted.sample.dtype
         self.scales = {name: Scale.of(each, dtype, bits) for name, each in self.claims.items()}
@@ -195,6 +249,8 @@ class _Attempt:
         above, below = self.lifted.two_sided(along)
         if above.is_nan() or below.is_nan():
             reason = "a singularity, or the edge of the domain"
+            if not self.sure:  # or a ball that is too wide to divide by
+                raise Undecided(reason)
             return self._certificate("undecided", {}, reason)
         if not (above.is_finite() and below.is_finite() and above.overlaps(below)):
             return self._certificate("kink", {})
@@ -218,8 +274,8 @@ class _Attempt:
     def _certificate(
         self, state: State, proofs: Mapping[str, Proof], reason: str = ""
     ) -> Certificate:
-        values = self.lifted.values(self.wanted, self.rest)
-        radii = {name: partial(referee.radii, each) for name, each in values.items()} | {
+        known = {name: each for name, each in self.values.items() if not _wide(each, self.enough)}
+        radii = {name: partial(referee.radii, each) for name, each in known.items()} | {
             name: partial(self._radii, name, proofs[name].error if name in proofs else HUGE)
             for name in self.claims
         }
@@ -229,7 +285,7 @@ class _Attempt:
             min((each.digits for each in proofs.values()), default=math.inf) if proved else 0.0,
             self.bits,
             reason,
-            Numbers({name: partial(referee.midpoints, each) for name, each in values.items()}),
+            Numbers({name: partial(referee.midpoints, each) for name, each in known.items()}),
             Numbers({name: partial(referee.midpoints, self.claims[name]) for name in self.claims}),
             Numbers(radii),
             proofs,

@@ -104,19 +104,21 @@ def rounding(
 def _proved(
     program: Program, sample: Sample, attempt: Callable[[_Lines, bool], dict[str, Sides]]
 ) -> Directional:
-    """`attempt` at twice the precision until it succeeds; it is told when it is the last one."""
-    bits, reason = BITS, ""
+    """`attempt`, again under value numbers, and then at twice the precision until it succeeds; it
+    is told when it is the last one."""
+    bits, numbered, reason = BITS, False, ""
     try:
         lines = _Lines(program, sample)
         while bits <= MOST_BITS:
             last = bits == MOST_BITS
             try:
-                return Directional(referee.with_precision(lambda: attempt(lines, last), bits))  # noqa: B023
+                sides = referee.with_precision(lambda: attempt(lines, last), bits, numbered)  # noqa: B023
+                return Directional(sides)
             except OrderExhausted:  # more bits would not help
                 raise
             except Undecided as error:
                 reason = str(error)
-            bits *= 2
+            bits, numbered = 2 * bits if numbered else bits, True
     except _Kink as error:
         return Directional(reason=str(error), kink=True)
     except (OrderExhausted, Unsupported) as error:
@@ -208,6 +210,8 @@ class _Lines:
         middles = {name: referee.midpoints(each) for name, each in found.items()}
         radii = {name: referee.radii(each) for name, each in found.items()}
         if any(np.isnan(each).any() for each in middles.values()):
+            if not referee.numbering():
+                raise Undecided("not a number, or the ball of zero by another name")
             beside = near(lambda step: self._slopes(direction, sign, 1, step))
             for name, middle in middles.items():
                 for index in map(tuple, np.argwhere(np.isnan(middle))):

@@ -36,11 +36,13 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Moved:
     """`forward` along a direction, and the inputs there; `limit` says that a limit was taken, so
-    that the other side and the values at the point itself may differ from what `trace` holds."""
+    that the other side and the values at the point itself may differ from what `trace` holds;
+    `narrow`, that something was cast to a narrower format, which in balls rounds nothing."""
 
     inputs: dict[str, Any]
     trace: Trace
     limit: bool
+    narrow: bool
 
 
 class Lifted:
@@ -135,7 +137,7 @@ class Lifted:
         inputs = self._assemble(variables)
         with referee.recorded() as record:
             trace = self.program.forward(referee.xp, inputs, intermediates)
-        return Moved(inputs, trace, record.limit)
+        return Moved(inputs, trace, record.limit, record.narrow)
 
     def slope(self, trace: Trace) -> arb:
         """Coefficient 1 of <cotangents, outputs>."""
@@ -192,6 +194,8 @@ class Lifted:
 
         found, limit = referee.with_order_raising(side)
         if found.is_nan():
+            if not referee.numbering():
+                raise Undecided("not a number, or the ball of zero by another name")
             at = near(lambda step: self.slope(self.moved(directions, sign, 1, step).trace))
             return limit_of(at), True
         if not found.is_finite() and not found.rad().is_zero():
