@@ -1,6 +1,6 @@
 """What the harness adds to a gradient call: CPU time per cell on a warm worker.
 
-A cell on a warm worker: its sample is drawn, `answers.answer` runs the method on it, and the answer
+A cell on a warm worker: its sample is drawn, `Engine.answer` runs the method on it, and the answer
 is packed for the referee, a few cells at a time, as `tasks.answers` does it. The bare call is that
 of `benchmarks/bare.py`, what a plain script does with the same numbers: convert them from numpy,
 call `forward` and the framework's own gradient, convert the gradients back. Both run in one
@@ -44,14 +44,13 @@ from big import CASES
 from overhead import plain
 
 from harness import plan
-from harness.answers import answer
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
+from harness.engine import KEPT, Engine
 from harness.execution.tasks import pack_answer
 from harness.model import Array, Sample
 from harness.plan import Cell, Request
-from harness.workbench import KEPT, Workbench
 
 LARGE = 1_000_000
 
@@ -70,14 +69,14 @@ def bare(case: Case, cell: Cell) -> Callable[[], None]:
     return lambda: BY_NAME[cell.backend](module, data)
 
 
-def draw(cell: Cell, bench: Workbench) -> Sample:
-    return bench.subject(cell).sample
+def draw(cell: Cell, engine: Engine) -> Sample:
+    return engine.subject(cell).sample
 
 
-def stages(cells: Sequence[Cell], bench: Workbench) -> Iterator[tuple[float, ...]]:
+def stages(cells: Sequence[Cell], engine: Engine) -> Iterator[tuple[float, ...]]:
     """CPU seconds of drawing, answering and packing each cell, in the order of `tasks.answers`."""
-    drawn = [seconds(draw, cell, bench)[0] for cell in cells]
-    answers = [seconds(answer, cell, bench) for cell in cells]
+    drawn = [seconds(draw, cell, engine)[0] for cell in cells]
+    answers = [seconds(engine.answer, cell) for cell in cells]
     packs = [seconds(pack_answer, found)[0] for _, found in answers]
     return zip(drawn, (each for each, _ in answers), packs, strict=True)
 
@@ -85,12 +84,12 @@ def stages(cells: Sequence[Cell], bench: Workbench) -> Iterator[tuple[float, ...
 def measured(cases: list[Case], method: str, draws: int, rounds: int, few: int) -> Array:
     """CPU seconds of each cell of one method, of shape (rounds, cells, 4): of the bare call, of
     drawing, answering and packing, `few` cells at a time of a case, as in a task. There are
-    more samples than the workbench keeps, so that every round draws them again."""
+    more samples than the engine keeps, so that every round draws them again."""
     request = Request(backends=(method,), modes=("value", "vjp"), draws=draws)
-    bench = Workbench(cases, request)
+    engine = Engine(cases, request)
     calls: dict[str, dict[Cell, Callable[[], None]]] = {}
     for cell in plan.cells(cases, request):
-        call = bare(bench.cases[cell.case], cell)
+        call = bare(engine.cases[cell.case], cell)
         try:
             call()
         except Exception as error:
@@ -105,7 +104,7 @@ def measured(cases: list[Case], method: str, draws: int, rounds: int, few: int) 
             for start in range(0, len(each), few):
                 cells = [*each][start : start + few]
                 alone = [seconds(each[cell])[0] for cell in cells]
-                ours = stages(cells, bench)
+                ours = stages(cells, engine)
                 times += [(one, *three) for one, three in zip(alone, ours, strict=True)]
         found.append(times)
     return np.array(found[1:])

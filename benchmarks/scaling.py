@@ -20,14 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.answers import answer
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
-from harness.judging.cell import judged
+from harness.engine import Engine
 from harness.plan import Cell, Request
 from harness.rounding.deviation import deviation
 from harness.truth.certificate import certify
-from harness.workbench import Workbench
 
 CASE, LARGE = "sum_xy_z", 9_000
 
@@ -59,22 +57,22 @@ def measure(n: int, backend: str) -> dict[str, float]:
     cell = Cell(CASE, "draw0", "default", "float64", backend)
     found: dict[str, float] = {}
 
-    def fresh() -> Workbench:
-        return Workbench([case], request)
+    def fresh() -> Engine:
+        return Engine([case], request)
 
     found["draw"], _ = seconds(lambda: fresh().subject(cell).sample)
-    bench = fresh()
-    sample = bench.subject(cell).sample
-    found["answer"], given = seconds(lambda: answer(cell, bench))
+    engine = fresh()
+    sample = engine.subject(cell).sample
+    found["answer"], given = seconds(lambda: engine.answer(cell))
     found["gradient"] = given["vjp"].seconds
     found["transport"], _ = seconds(lambda: pickle.loads(pickle.dumps(given, protocol=5)))
     found["certificate"], certificate = seconds(lambda: certify(case.program, sample))
     if certificate.state == "verified":
         found["rounding"], _ = seconds(lambda: deviation(case.program, sample))
-    assert all(row.good for row in judged(cell, given, bench)), judged(cell, given, bench)
-    found["judge"], _ = seconds(lambda: judged(cell, given, bench))
+    assert all(row.good for row in engine.judge(cell, given)), engine.judge(cell, given)
+    found["judge"], _ = seconds(lambda: engine.judge(cell, given))
     numeric = replace(cell, backend="numeric")
-    found["numeric"], _ = seconds(lambda: answer(numeric, bench))
+    found["numeric"], _ = seconds(lambda: engine.answer(numeric))
     return found | {"inputs": sum(leaf.size for leaf in sample.inputs.values())}
 
 

@@ -5,33 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness import trees
-from harness.backends import class_of, known_label
-from harness.cases.case import Case, load
-from harness.cases.document import Document
+from harness.answering import answer
+from harness.backends import class_of, known_label, names
+from harness.cases.case import load
+from harness.cases.given import POINT, SIZE, given_sample
 from harness.cases.registry import find, select
 from harness.cases.schema import CaseFile, Tolerance
+from harness.cell import Cell
 from harness.dtypes import DTYPES, is_floating
-from harness.engine import Engine
+from harness.engine import backend_for
 from harness.errors import GradientMismatch, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.executors import ExecutorWorkers
 from harness.execution.run import Run
 from harness.execution.workers import TIMEOUT, LocalWorkers, cores
-from harness.model import GOOD, Row, Status
-from harness.plan import Cell, Request, cells, labels
+from harness.judging.cell import judged
+from harness.judging.subject import Subject
+from harness.model import Mode, Row, Status
+from harness.plan import Request, cells
 from harness.report.message import explain
 from harness.source import Code
 from harness.staging import program_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: What `check` asks of every method.
+MODES: tuple[Mode, ...] = ("value", "vjp")
 
 
 @dataclass(frozen=True)
@@ -97,14 +105,14 @@ def check(
                 f"`{role}` must be a function, not {type(function).__name__}; an input cannot have "
                 "that name"
             )
-    program, file, line = program_of(forward, backward)
+    program, file, _ = program_of(forward, backward)
     parameters = program.parameters
     for name in parameters:
         if name in ("backends", "dtype", "rtol", "atol"):
             raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")
     backends = (backends,) if isinstance(backends, str) else backends
-    for label in backends or ():
-        known_label(label)
+    for text in backends or ():
+        known_label(text)
     for name in inputs:
         if name not in parameters:
             raise UsageError(f"`forward` takes no `{name}`; {did_you_mean(name, parameters)}")
@@ -125,27 +133,30 @@ def check(
         if is_floating(leaf.dtype) and np.isnan(leaf).any():
             raise UsageError(f"`{path}` holds NaN; give numbers at which `forward` is defined")
     source = Path(file).read_text(encoding="utf-8") if Path(file).is_file() else ""
-    code = Code(
-        file, source, program.forward_code, program.backward_code, {}, frozenset({"inputs"})
-    )
+    code = Code(file, source, program.forward_code, program.backward_code, {}, frozenset())
     name = getattr(forward, "__name__", "forward")
     tolerance = {dtype: Tolerance(rtol=rtol, atol=atol)} if rtol is not None or atol else {}
-    declared = CaseFile(summary=name, tolerance=tolerance)
-    case = Case(name, Document(Path(file), {}, {(): line}), declared, code)
-    case.__dict__["program"] = program
-    program.functions = {**program.functions, "inputs": lambda _rng: arrays}
-    request = Request(backends=tuple(backends or ()), dtypes=(dtype,), modes=("value", "vjp"))
-    engine = Engine([case], request)
+    subject = Subject(
+        program,
+        code,
+        CaseFile(summary=name, tolerance=tolerance),
+        partial(given_sample, program, name, arrays, dtype),
+    )
     rows: list[Row] = []
-    for label in labels(case, request):
-        if backends is None and dtype not in class_of(label).dtypes:
+    for label in map(known_label, backends or names()):
+        method = class_of(label)
+        able = dtype in method.dtypes and not (method.written and backward is None)
+        if backends is None and not (able and method.installed()):
             continue
-        rows.extend(engine.rows(Cell(name, "given", "default", dtype, label)))
-    if backends is None:
-        rows = [row for row in rows if row.status != Status.MISSING]
+        cell = Cell(name, POINT, SIZE, dtype, label)
+        rows += judged(cell, answer(subject, backend_for(label, dtype), MODES), subject)
     report = Report(tuple(rows))
-    tolerated = GOOD | {Status.UNSUPPORTED} if backends is None else GOOD - {Status.MISSING}
-    bad = [row for row in rows if row.status not in tolerated]
+    excused = Status.UNSUPPORTED if backends is None else None
+    bad = [
+        row
+        for row in rows
+        if row.status == Status.MISSING or not (row.good or row.status == excused)
+    ]
     if bad:
         # No command repeats a check of two functions in memory: the call itself does.
         raise GradientMismatch("\n".join(explain(row) for row in bad))

@@ -16,10 +16,11 @@ import numpy as np
 from harness import trees
 from harness.backends import class_of
 from harness.cases.case import Case
+from harness.cell import Cell
 from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Mark, Status
-from harness.plan import Cell, Request, cells
+from harness.plan import Request, cells
 from harness.quantity import Quantity
 from harness.truth.sides import Sides, along_axes
 

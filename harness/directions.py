@@ -8,12 +8,13 @@ sums along them; reference and method, in whatever process, then mean the same o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+Array: TypeAlias = npt.NDArray[Any]
 #: Probability with which a wrong element is to be seen, in what a row says about it.
 SEEN = 0.99
 
@@ -29,8 +30,8 @@ class Slopes:
 
     name: str
     shape: tuple[int, ...]
-    midpoints: npt.NDArray[Any]
-    radii: npt.NDArray[Any]
+    midpoints: Array
+    radii: Array
     seed: int = 0
 
     @classmethod
@@ -41,7 +42,7 @@ class Slopes:
     def __len__(self) -> int:
         return len(self.midpoints)
 
-    def direction(self, index: int) -> npt.NDArray[Any]:
+    def direction(self, index: int) -> Array:
         """Odd multiples of 2**-10 between -1 and 1, so that a float64 gradient can be summed along
         it nearly exactly, and no element is left out."""
         rng = np.random.default_rng([self.seed, index, *self.name.encode()])
@@ -78,3 +79,40 @@ class Slopes:
             f"{some}: an error of one part in {typical / smallest:.1g} in one typical element is "
             f"seen with probability {SEEN:g}"
         )
+
+
+@dataclass(frozen=True)
+class Scaled(Slopes):
+    """Slopes along directions whose elements are multiplied by `scales`, of the array's shape:
+    powers of two, 1 for all elements but those near an edge of the domain, which would keep the
+    others from moving. An error in these is seen that much less, which the row says."""
+
+    scales: Array = field(default_factory=lambda: np.ones(()))
+    #: Not the same directions as the plain ones.
+    seed: int = 1
+
+    @classmethod
+    def along(cls, name: str, scales: Array, count: int) -> Scaled:
+        """Of `count` directions, none of them known yet."""
+        return cls(name, scales.shape, np.full(count, np.nan), np.full(count, np.inf), 1, scales)
+
+    def direction(self, index: int) -> Array:
+        """As in Slopes, scaled."""
+        found: Array = super().direction(index) * self.scales
+        return found
+
+    def same_directions(self, other: Slopes) -> bool:
+        """As in Slopes."""
+        return (
+            isinstance(other, Scaled)
+            and super().same_directions(other)
+            and np.array_equal(self.scales, other.scales)
+        )
+
+    def power(self) -> str:
+        """As in Slopes; and by how much less is seen in the elements near an edge."""
+        plain, few = super().power(), int(np.count_nonzero(self.scales < 1))
+        if not few or not plain:
+            return plain
+        most = 1 / float(np.min(self.scales))
+        return f"{plain}, or one up to {most:.0e} times as large in {few} near the domain's edge"

@@ -96,10 +96,12 @@ class Sample:
 class Task:
     """What a method is asked about a sample: its value, and in a mode other than `value` one
     derivative besides. The values of the named intermediates are wanted in every mode, their
-    gradients in `vjp`."""
+    gradients in `vjp`. A method that chooses steps is asked for the same with each of the fixed
+    `steps`, too."""
 
     mode: TaskMode = "vjp"
     intermediates: tuple[str, ...] = ()
+    steps: tuple[float, ...] = ()
 
 
 @dataclass
@@ -120,6 +122,7 @@ class Gradients:
                    were; the others are NaN.
     slopes:        leaf path -> derivatives along random directions, where not every element was
                    computed.
+    at_steps:      fixed step -> the same by that step, for those that the task names.
     """
 
     values: dict[str, Array]
@@ -131,6 +134,7 @@ class Gradients:
     uncertainty: dict[str, Array] = field(default_factory=dict)
     sampled: dict[str, Array] = field(default_factory=dict)
     slopes: dict[str, Slopes] = field(default_factory=dict)
+    at_steps: dict[float, Gradients] = field(default_factory=dict)
     detail: str = ""
 
 

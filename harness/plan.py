@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness import backends
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
+from harness.cell import Cell
 from harness.dtypes import DTYPES
 from harness.errors import CaseError, UsageError, did_you_mean
 from harness.label import NATIVE, Label
@@ -43,22 +44,6 @@ class Request:
         found = tuple(mode for mode in self.modes if (mode == "train") == cell.training)
         able = backends.class_of(cell.backend).modes
         return tuple(mode for mode in found if mode in able) or found
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One method on one sample: the unit of work. `training` follows a whole trajectory.
-    `backend` may be given as text."""
-
-    case: str
-    point: str
-    size: str
-    dtype: str
-    backend: Label
-    training: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "backend", Label(self.backend))
 
 
 def cells(cases: Sequence[Case], request: Request) -> list[Cell]:

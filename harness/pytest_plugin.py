@@ -22,9 +22,10 @@ from harness.errors import GradientMismatch, HarnessError
 
 if TYPE_CHECKING:
     from harness.cases.case import Case
+    from harness.cell import Cell
     from harness.engine import Engine
     from harness.model import Row
-    from harness.plan import Cell, Request
+    from harness.plan import Request
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

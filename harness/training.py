@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from harness import trees
-from harness.cases.case import Case
-from harness.cases.sampling import NUMPY
+from harness.backends.base import Backend
 from harness.cases.schema import Training
 from harness.errors import HarnessError
 from harness.model import Array, Sample
+from harness.namespace import of_numpy
+from harness.staging import StagedProgram
 
 Gradient = Callable[[list[Array]], list[Array]]
 
@@ -55,32 +56,6 @@ def disturbed(gradient: Gradient, errors: Sequence[Array] | float) -> Gradient:
     ]
 
 
-def declared(case: Case) -> Training:
-    """The training block of a case that has one."""
-    assert case.declared.training is not None
-    return case.declared.training
-
-
-def steps_of(case: Case, size: str) -> int:
-    """The number of steps, which may be the name of a size."""
-    training = declared(case)
-    if isinstance(training.steps, int):
-        return training.steps
-    return case.declared.sizes[size][training.steps]
-
-
-def sample_for(case: Case, sample: Sample) -> Sample:
-    """The sample with only the trained input differentiable and a cotangent of one: the loss."""
-    training = declared(case)
-    trained = tuple(
-        path
-        for path in sample.differentiable
-        if path == training.of or path.startswith(f"{training.of}.")
-    )
-    ones = tuple(np.ones_like(cotangent) for cotangent in sample.cotangents)
-    return replace(sample, differentiable=trained, cotangents=ones)
-
-
 def descend(gradient: Gradient, start: list[Array], training: Training, steps: int) -> list[Array]:
     """The parameters after `steps` updates with `gradient`.
 
@@ -112,21 +87,55 @@ def descend(gradient: Gradient, start: list[Array], training: Training, steps: i
     return parameters
 
 
-def closed_form(case: Case, sample: Sample, steps: int) -> dict[str, Array] | None:
-    """Leaf path -> the exact parameters after `steps`, where the case's Python can say them."""
-    training = declared(case)
-    function = case.program.functions.get("closed_form")
-    if function is None:
-        return None
-    given: dict[str, Any] = {
-        "xp": NUMPY,
-        "steps": steps,
-        "step_size": training.step_size,
-        **sample.inputs,
-    }
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    result = case.program.call("closed_form", **{name: given[name] for name in names})
-    return {
-        f"{training.of}.{path}" if path else training.of: np.asarray(leaf, dtype=np.float64)
-        for path, leaf in trees.flatten(result).items()
-    }
+class Trajectories:
+    """Training runs of one program from one sample, each made once.
+
+    sample: the start, with only the trained input differentiable and a cotangent of one: the loss.
+    """
+
+    def __init__(
+        self, program: StagedProgram, sample: Sample, training: Training, steps: int
+    ) -> None:
+        self.program, self.training, self.steps = program, training, steps
+        trained = tuple(
+            path
+            for path in sample.differentiable
+            if path == training.of or path.startswith(f"{training.of}.")
+        )
+        ones = tuple(np.ones_like(cotangent) for cotangent in sample.cotangents)
+        self.sample = replace(sample, differentiable=trained, cotangents=ones)
+        self._ends: dict[tuple[Any, ...], list[Array]] = {}
+
+    def end(self, backend: Backend, errors: Sequence[Array] | float | None = None) -> list[Array]:
+        """The parameters at the end of training with a method's gradients, to which `errors` are
+        added (see `disturbed`); of each method and kind of errors there is one run."""
+        kind = "" if errors is None else "relative" if isinstance(errors, float) else "absolute"
+        key = (backend.label, backend.settings, kind)
+        if key not in self._ends:
+            gradient = backend.gradient_function(self.program, self.sample)
+            self._ends[key] = descend(
+                gradient if errors is None else disturbed(gradient, errors),
+                trees.variables(self.sample),
+                self.training,
+                self.steps,
+            )
+        return self._ends[key]
+
+    def closed_form(self) -> dict[str, Array] | None:
+        """Leaf path -> the exact parameters at the end, where the author's Python can say them."""
+        function = self.program.functions.get("closed_form")
+        if function is None:
+            return None
+        given: dict[str, Any] = {
+            "xp": of_numpy(),
+            "steps": self.steps,
+            "step_size": self.training.step_size,
+            **self.sample.inputs,
+        }
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        result = self.program.call("closed_form", **{name: given[name] for name in names})
+        of = self.training.of
+        return {
+            f"{of}.{path}" if path else of: np.asarray(leaf, dtype=np.float64)
+            for path, leaf in trees.flatten(result).items()
+        }

@@ -132,17 +132,16 @@ def test_training_ends_at_the_same_place_with_every_method(
 def test_converged_training_ends_at_the_least_squares_answer(loaded: dict[str, Case]) -> None:
     import numpy as np
 
-    from harness import training
-    from harness.plan import Cell
-    from harness.workbench import Workbench
+    from harness.cell import Cell
 
-    bench = Workbench([loaded["linear_regression"]], Request())
+    engine = Engine([loaded["linear_regression"]], Request())
     cell = Cell("linear_regression", "draw0", "converged", "float64", "torch", training=True)
-    sample = bench.subject(cell).sample
-    w, b = bench.trajectory(cell, "torch")
+    subject = engine.subject(cell)
+    w, b = subject.trajectories.end(engine.backend(cell))
+    sample = subject.sample
     x, t = sample.inputs["x"], sample.inputs["t"]
     (best_w, best_b), *_ = np.linalg.lstsq(np.stack([x, np.ones_like(x)], axis=1), t)
-    assert training.steps_of(loaded["linear_regression"], "converged") > 1000
+    assert subject.trajectories.steps > 1000
     np.testing.assert_allclose([w, b], [best_w, best_b], rtol=1e-10)
 
 

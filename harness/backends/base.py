@@ -62,6 +62,11 @@ class Backend:
         self.variant = variant
 
     @property
+    def settings(self) -> tuple[Any, ...]:
+        """What else than the label tells two instances apart."""
+        return ()
+
+    @property
     def label(self) -> Label:
         """The name in tables and on the command line: `torch`, `torch:native`."""
         return Label.of(self.name, self.variant)
@@ -273,6 +278,8 @@ class FrameworkBackend(Backend):
         assemble = trees.assembler(sample, self.asarray)
         count = len(sample.differentiable)
         native = program.native(self.name) if self.variant == NATIVE else None
+        if native is None and self.variant == NATIVE:
+            raise Unsupported(f"the case has no `native_{self.name}`")
 
         def function(variables: Sequence[Any]) -> tuple[Any, ...]:
             inputs = assemble(variables[:count])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +31,7 @@ from harness.differences.derivative import (
 )
 from harness.differences.perturbed import Perturbed
 from harness.differences.stencils import POOR, ROUNDING
-from harness.directions import Slopes
+from harness.directions import Scaled, Slopes
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
@@ -55,43 +55,6 @@ FULL_HESSIAN = 64
 Estimate: TypeAlias = Callable[[dict[str, Any]], dict[str, tuple[Array, Array]]]
 
 
-@dataclass(frozen=True)
-class Scaled(Slopes):
-    """Slopes along directions whose elements are multiplied by `scales`, of the array's shape:
-    powers of two, 1 for all elements but those near an edge of the domain, which would keep the
-    others from moving. An error in these is seen that much less, which the row says."""
-
-    scales: Array = field(default_factory=lambda: np.ones(()))
-    #: Not the same directions as the plain ones.
-    seed: int = 1
-
-    @classmethod
-    def along(cls, name: str, scales: Array, count: int) -> Scaled:
-        """Of `count` directions, none of them known yet."""
-        return cls(name, scales.shape, np.full(count, np.nan), np.full(count, np.inf), 1, scales)
-
-    def direction(self, index: int) -> Array:
-        """As in Slopes, scaled."""
-        found: Array = super().direction(index) * self.scales
-        return found
-
-    def same_directions(self, other: Slopes) -> bool:
-        """As in Slopes."""
-        return (
-            isinstance(other, Scaled)
-            and super().same_directions(other)
-            and np.array_equal(self.scales, other.scales)
-        )
-
-    def power(self) -> str:
-        """As in Slopes; and by how much less is seen in the elements near an edge."""
-        plain, few = super().power(), int(np.count_nonzero(self.scales < 1))
-        if not few or not plain:
-            return plain
-        most = 1 / float(np.min(self.scales))
-        return f"{plain}, or one up to {most:.0e} times as large in {few} near the domain's edge"
-
-
 class NumericBackend(Backend):
     """Difference quotients of `forward`. `step` fixes the step instead of choosing it; `numeric`
     names the scheme (see `differences.Plan`)."""
@@ -105,6 +68,10 @@ class NumericBackend(Backend):
         self.plan = Plan(numeric, step)
         self.xp = of_numpy()
 
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        return (self.plan,)
+
     @np.errstate(all="ignore")
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
         """As in the base class, with `uncertainty` for every element; where only some elements of a
@@ -112,11 +79,15 @@ class NumericBackend(Backend):
 
         Raises Unsupported for a case that the scheme asked for by name cannot do."""
         start, dtype = time.perf_counter(), sample.dtype
+        at_steps = {
+            step: NumericBackend(step=step).differentiate(program, sample, replace(task, steps=()))
+            for step in task.steps
+        }
         sample = _workable(sample)
         trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
         values = dict(zip(program.outputs, map(np.asarray, trace.outputs), strict=True))
         values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
-        result = Gradients(_narrowed(values, dtype))
+        result = Gradients(_narrowed(values, dtype), at_steps=at_steps)
         if task.mode == "vjp":
             self._gradient(program, sample, task.intermediates, result, dtype)
         elif task.mode == "jvp":

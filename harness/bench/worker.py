@@ -17,10 +17,10 @@ from harness.backends.base import Call, FrameworkBackend
 from harness.bench.stopwatch import Stopwatch
 from harness.cases.case import Case
 from harness.cases.sampling import draw_sample
+from harness.cell import Cell
 from harness.errors import Unsupported
 from harness.judging.rows import describe
 from harness.model import Failure, Status
-from harness.plan import Cell
 
 #: Methods that a worker keeps ready: the variants of one framework.
 _KEPT = 8
@@ -54,7 +54,7 @@ def visit(
         unable = isinstance(error, Unsupported) or (
             isinstance(backend, FrameworkBackend) and backend.unsupported(error)
         )
-        return Failure(Status.UNSUPPORTED if unable else Status.ERROR, describe(error, case))
+        return Failure(Status.UNSUPPORTED if unable else Status.ERROR, describe(error, case.code))
 
 
 @lru_cache(_KEPT * len(QUANTITIES))
@@ -65,8 +65,5 @@ def _stopwatch(parcel: bytes, cell: Cell, quantity: str, budget: float) -> Stopw
 @lru_cache(_KEPT)
 def _calls(parcel: bytes, cell: Cell) -> tuple[Call, Call]:
     case: Case = pickle.loads(parcel)
-    name = cell.backend.method
-    if cell.backend.native and name not in case.code.natives:
-        raise Unsupported(f"the case has no `native_{name}`")
     sample = draw_sample(case, cell.point, cell.size, cell.dtype)
     return backends.make(cell.backend).calls(case.program, sample)

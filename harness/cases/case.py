@@ -49,6 +49,12 @@ class Case:
         """Whether the Python file has an `inputs(rng, **sizes)`."""
         return "inputs" in self.code.functions
 
+    def training_steps(self, size: str) -> int:
+        """The number of training steps, which may be the name of a size; 0 without training."""
+        training = self.declared.training
+        steps = training.steps if training else 0
+        return steps if isinstance(steps, int) else self.declared.sizes.get(size, {}).get(steps, 0)
+
 
 def load(yaml_file: Path) -> Case:
     """Read the two files of a case. Raises CaseError at the line that breaks the contract."""

@@ -26,7 +26,7 @@ from harness.dtypes import convert, is_floating
 from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
 from harness.namespace import of_numpy
-from harness.program import Trace
+from harness.program import Program, Trace
 
 NUMPY = of_numpy()
 #: What is declared of a point that is not: nothing.
@@ -110,7 +110,7 @@ def draw_sample(
         inputs,
         differentiable,
         _cotangents(case, point, trace, chance, dtype),
-        _perturbable(case, trace),
+        perturbable(case.program, trace.saved),
         domains,
     )
     if tangents:
@@ -166,13 +166,15 @@ def _tangents(
     }
 
 
-def _perturbable(case: Case, trace: Trace) -> dict[str, tuple[int, ...]]:
-    """The shapes of the intermediates that are floating arrays."""
+def perturbable(program: Program, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the intermediates that are floating arrays, bound once and no output."""
+    names = (stage.name for stage in program.stages if stage.single)
     return {
-        name: np.shape(trace.saved[name])
-        for name in case.code.intermediates
-        if isinstance(trace.saved.get(name), np.ndarray | np.floating)
-        and trace.saved[name].dtype.kind == "f"
+        name: np.shape(saved[name])
+        for name in names
+        if name not in program.outputs
+        and isinstance(saved.get(name), np.ndarray | np.floating)
+        and saved[name].dtype.kind == "f"
     }
 
 

@@ -12,13 +12,14 @@ from typing import Any
 from harness import backends, cli
 from harness.cases.case import Case
 from harness.cases.registry import Entry
+from harness.cell import Cell
 from harness.commands.common import environment, load_all
 from harness.errors import UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.journal import JOURNAL, Journal, Keys
 from harness.execution.run import Run
 from harness.model import Row, Status
-from harness.plan import Cell, Request, cells
+from harness.plan import Request, cells
 from harness.report import files, terminal
 
 

@@ -23,9 +23,10 @@ from harness.report.console import Output
 from harness.report.grid import grid
 
 if TYPE_CHECKING:
+    from harness.cell import Cell
     from harness.engine import Engine
     from harness.model import Gradients, Row, Sample
-    from harness.plan import Cell, Request
+    from harness.plan import Request
     from harness.program import Trace
 
 
@@ -105,7 +106,7 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
         if case.code.backward is not None:
             recorded = case.program.backward(NUMPY, sample.cotangents, sample.inputs, trace)[1]
     except Exception as error:  # whatever the case's own code raises
-        raise HarnessError(describe(error, case)) from error
+        raise HarnessError(describe(error, case.code)) from error
     page.header(case)
     inputs = [(name, text(value)) for name, value in flatten(sample.inputs).items()]
     page.table(f"inputs at {point}, {options.dtype}", ("input", "value"), inputs)

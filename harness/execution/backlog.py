@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness import backends
+from harness.cell import Cell
 from harness.execution.tasks import Packed
 from harness.execution.workers import REFEREE
-from harness.plan import Cell
 
 #: Cells of a group, beyond which the next sample starts another one.
 _GROUP = 96

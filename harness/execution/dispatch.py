@@ -16,12 +16,13 @@ from typing import Any, Protocol
 
 from harness import backends
 from harness.cases.case import Case
+from harness.cell import Cell
 from harness.execution import tasks
 from harness.execution.backlog import Backlog, Group, Work, grouped
 from harness.execution.workers import REFEREE
 from harness.judging import rows
 from harness.model import Failure, Row, Status
-from harness.plan import Cell, Request
+from harness.plan import Request
 
 
 class Workers(Protocol):

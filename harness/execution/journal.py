@@ -27,10 +27,11 @@ from filelock import FileLock, Timeout
 from harness import __version__, backends
 from harness.cases.case import Case
 from harness.cases.helpers import helpers
+from harness.cell import Cell
 from harness.errors import UsageError
 from harness.label import Label
 from harness.model import Row, Status
-from harness.plan import Cell, Request
+from harness.plan import Request
 from harness.quantity import Quantity
 
 JOURNAL = "results.jsonl"

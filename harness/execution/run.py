@@ -6,11 +6,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from harness.cases.case import Case
+from harness.cell import Cell
 from harness.engine import Engine
 from harness.execution.dispatch import Dispatcher, Workers
 from harness.execution.journal import Journal
 from harness.model import Row
-from harness.plan import Cell, Request
+from harness.plan import Request
 
 
 @dataclass

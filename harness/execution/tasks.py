@@ -17,14 +17,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from harness.answers import answer
 from harness.cases.case import Case
+from harness.cell import Cell
+from harness.engine import KEPT, Engine
 from harness.errors import CaseError
 from harness.execution.memory import forget_peak, peak
-from harness.judging.cell import judged
 from harness.model import Answer, Array, Failure, Row, Status
-from harness.plan import Cell, Request
-from harness.workbench import KEPT, Workbench
+from harness.plan import Request
 
 T = TypeVar("T")
 
@@ -76,9 +75,9 @@ def size_of(packed: Packed) -> int:
 
 
 @lru_cache(_KEPT)
-def _workbench(parcel: bytes) -> Workbench:
+def _engine(parcel: bytes) -> Engine:
     case, request = pickle.loads(parcel)
-    return Workbench([case], request)
+    return Engine([case], request)
 
 
 @dataclass(frozen=True)
@@ -98,15 +97,15 @@ def answers(parcel: bytes, cells: Sequence[Cell]) -> Done[Packed]:
     """Run one method on some cells of a case."""
     forget_peak()
     start = time.perf_counter()
-    bench = _workbench(parcel)
+    engine = _engine(parcel)
     found: list[Packed] = []
     for first in range(0, len(cells), KEPT):
         # One thing at a time: code that runs again at once is still in the processor's caches.
         few = cells[first : first + KEPT]
         for cell in few:
             with suppress(Exception):  # `answer` meets it again, and makes a row of it
-                _ = bench.subject(cell).sample
-        given = [(answer(cell, bench), _digest(cell, bench)) for cell in few]
+                _ = engine.subject(cell).sample
+        given = [(engine.answer(cell), _digest(cell, engine)) for cell in few]
         found += (pack_answer(*each) for each in given)
     return Done(found, peak(), time.perf_counter() - start)
 
@@ -115,32 +114,32 @@ def verdicts(parcel: bytes, work: Sequence[tuple[Cell, Packed | None]]) -> Done[
     """Judge answers; a cell without one is answered here."""
     forget_peak()
     start = time.perf_counter()
-    bench = _workbench(parcel)
+    engine = _engine(parcel)
     found = [
-        judged(cell, answer(cell, bench) if given is None else _about(cell, given, bench), bench)
+        engine.judge(cell, engine.answer(cell) if given is None else _about(cell, given, engine))
         for cell, given in work
     ]
     return Done(found, peak(), time.perf_counter() - start)
 
 
-def _digest(cell: Cell, bench: Workbench) -> str:
+def _digest(cell: Cell, engine: Engine) -> str:
     """The digest of the sample as this process draws it; "" where it cannot, which is told
     elsewhere."""
     with suppress(Exception):
-        return bench.subject(cell).digest
+        return engine.subject(cell).digest
     return ""
 
 
-def _about(cell: Cell, given: Packed, bench: Workbench) -> Answer:
+def _about(cell: Cell, given: Packed, engine: Engine) -> Answer:
     """An answer that was given about the very numbers that it is judged by. `inputs` may have drawn
     others in the process of the method, and that is no fault of the method."""
-    here = _digest(cell, bench)
+    here = _digest(cell, engine)
     if not given.sample or not here or given.sample == here:
         return unpack_answer(given)
-    case = bench.cases[cell.case]
+    case = engine.cases[cell.case]
     error = CaseError(
         "`inputs` does not return the same numbers in every process",
         file=case.code.file,
         remedy="draw them from `rng`, which is seeded, and from nothing else",
     )
-    return dict.fromkeys(bench.request.modes_of(cell), Failure(Status.ERROR, str(error)))
+    return dict.fromkeys(engine.request.modes_of(cell), Failure(Status.ERROR, str(error)))

@@ -7,14 +7,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.answers import failure
+from harness import backends
+from harness.cell import Cell
 from harness.judging import rows
 from harness.judging.directional_cell import DirectionalCell
 from harness.judging.gradient_cell import GradientCell
+from harness.judging.subject import Subject
 from harness.judging.training_cell import TrainingCell
 from harness.model import DIRECTIONAL, Answer, Failure, Gradients, Mode, Row, Status
-from harness.plan import Cell
-from harness.workbench import Workbench
 
 _Judge: TypeAlias = type[GradientCell] | type[DirectionalCell] | type[TrainingCell]
 
@@ -27,9 +27,8 @@ _JUDGES: tuple[tuple[tuple[Mode, ...], _Judge], ...] = (
 
 
 @np.errstate(all="ignore")
-def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
+def judged(cell: Cell, given: Answer, subject: Subject) -> list[Row]:
     """The rows of a cell, one at least for every mode asked for; never raises."""
-    case = bench.cases[cell.case]
     failed = {mode: each for mode, each in given.items() if isinstance(each, Failure)}
     found: list[Row] = []
     for modes, judge in _JUDGES:
@@ -41,15 +40,16 @@ def judged(cell: Cell, given: Answer, bench: Workbench) -> list[Row]:
         if not numbers:
             continue
         try:
-            found += judge(cell, bench, numbers).rows()
+            found += judge(cell, subject, numbers).rows()
         # A reference runs the case's code, which may raise anything.
         except Exception as error:
-            failed |= dict.fromkeys(numbers, failure(error, cell, bench))
+            failed |= dict.fromkeys(numbers, rows.failure(error, subject.code))
     for mode, each in failed.items():
         blamed = ""
-        if cell.backend == "manual" and mode == "vjp" and each.status == Status.ERROR:
+        written = backends.class_of(cell.backend).written
+        if written and mode == "vjp" and each.status == Status.ERROR:
             with contextlib.suppress(Exception):  # a sample that cannot be drawn has none
-                blamed = bench.subject(cell).accusation.text
+                blamed = subject.accusation.text
         detail = "; ".join(filter(None, (each.detail, blamed)))
         found += rows.uncompared(cell, [mode], each.status, detail)
-    return rows.declared(found, case.declared.known)
+    return rows.declared(found, subject.known)

@@ -14,24 +14,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.cell import Cell
 from harness.judging import rows
 from harness.judging.compare import Allows, Truth, Verdict, judge
+from harness.judging.subject import Subject
 from harness.judging.trial import WRONG, tried
 from harness.model import DIRECTIONAL, Array, Gradients, Row, Status, TaskMode
-from harness.plan import Cell
 from harness.quantity import Quantity
 from harness.rounding.deviation import RoundingTolerance
-from harness.workbench import Workbench, tolerance_of
 
 
 class DirectionalCell:
     """Judges the JVPs and HVPs that a method gave, by mode."""
 
-    def __init__(self, cell: Cell, bench: Workbench, found: Mapping[str, Gradients]) -> None:
+    def __init__(self, cell: Cell, subject: Subject, found: Mapping[str, Gradients]) -> None:
         self.cell, self.found = cell, found
-        self.case = bench.cases[cell.case]
-        self.sample = bench.subject(cell).sample
-        self.evidence = bench.subject(cell).directional
+        self.subject, self.sample, self.evidence = subject, subject.sample, subject.directional
 
     def rows(self) -> list[Row]:
         """The rows of these modes. Raises what a reference raises."""
@@ -68,7 +66,7 @@ class DirectionalCell:
     def _unjudged(self, mode: TaskMode, name: str, got: Array | None, reason: str) -> Verdict:
         """What is no such array is wrong without any reference."""
         shapely = Truth(np.zeros(self.evidence.shape(mode, name)), "")
-        formal = judge(got, shapely, tolerance_of(self.case, self.cell.dtype), self.cell.dtype)
+        formal = judge(got, shapely, self.subject.tolerance(self.cell.dtype), self.cell.dtype)
         wrong = got is None or formal.detail.startswith("wrong")
         return formal if wrong else Verdict(Status.UNDECIDED, detail=f"no reference: {reason}")
 
@@ -100,12 +98,11 @@ class DirectionalCell:
     def _tolerances(self, mode: TaskMode, name: str) -> Iterator[Allows]:
         """The tolerances to try in turn: the declared one, or what rounding explains. Most numbers
         are as good as their own last bits, and need no bound of the rounding errors."""
-        declared = self.case.declared.tolerance.get(self.cell.dtype)  # type: ignore[call-overload]
-        if not declared:
+        if self.subject.declared_tolerance(self.cell.dtype) is None:
             yield RoundingTolerance(np.zeros(()))
             bound = self.evidence.rounding(mode, name, self.cell.dtype)
             if bound is not None:
                 yield bound
                 yield replace(bound, whole=True)
                 return
-        yield tolerance_of(self.case, self.cell.dtype)
+        yield self.subject.tolerance(self.cell.dtype)

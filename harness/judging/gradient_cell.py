@@ -10,27 +10,24 @@ from typing import Any
 import numpy as np
 
 from harness import printed
-from harness.answers import compute
 from harness.cases.schema import Expectation
+from harness.cell import Cell
 from harness.diagnose.signature import signature
 from harness.dtypes import is_half, unit_roundoff
 from harness.judging import rows
 from harness.judging.compare import DEFAULT_RTOL, Allows, Tolerance, Truth, Verdict, exactly
+from harness.judging.subject import Subject
 from harness.judging.trial import WRONG, tried
 from harness.model import Array, Gradients, Row, Sample, Status
-from harness.plan import Cell
 from harness.quantity import CERTIFICATE, Kind, Quantity
 from harness.rounding.deviation import RoundingTolerance
-from harness.workbench import Workbench, tolerance_of
 
 
 class GradientCell:
     """Judges the numbers that a method gave, by mode."""
 
-    def __init__(self, cell: Cell, bench: Workbench, found: Mapping[str, Gradients]) -> None:
-        self.cell, self.bench, self.found = cell, bench, found
-        self.case = bench.cases[cell.case]
-        self.subject = bench.subject(cell)
+    def __init__(self, cell: Cell, subject: Subject, found: Mapping[str, Gradients]) -> None:
+        self.cell, self.subject, self.found = cell, subject, found
 
     def rows(self) -> list[Row]:
         """The rows of these modes. Raises what a reference raises."""
@@ -48,7 +45,7 @@ class GradientCell:
 
     def _value_rows(self, found: Gradients) -> list[Row]:
         result = []
-        for name in self.case.code.forward.returns:
+        for name in self.subject.program.outputs:
             truth, got = self.subject.evidence.value(name), found.values.get(name)
             if np.issubdtype(self.subject.evidence.values[name].dtype, np.inexact):
                 verdict = self._judge("values", name, got, truth)
@@ -145,10 +142,9 @@ class GradientCell:
             return
         note = ""
         if expectation.step is not None:
-            if label != "numeric" or "vjp" not in modes:
+            if expectation.step not in found.at_steps or "vjp" not in modes:
                 return
-            again = compute(self.cell, self.bench, step=expectation.step)
-            found = _with_rounding_alone(again, expectation.step)
+            found = _with_rounding_alone(found.at_steps[expectation.step], expectation.step)
             note = f"step {expectation.step:g}"
         for kind, key, numbers in self._expected(expectation):
             mode = "value" if kind == "values" else "vjp"
@@ -183,7 +179,7 @@ class GradientCell:
         if expectation.value is not None:
             named = expectation.value
             if not isinstance(named, dict):
-                named = {self.case.code.forward.returns[0]: named}
+                named = {self.subject.program.outputs[0]: named}
             yield from (("values", name, numbers) for name, numbers in named.items())
         for name, numbers in expectation.intermediates.items():
             yield "values", name, numbers
@@ -215,7 +211,7 @@ class GradientCell:
         if truth.source == "printed":
             yield Tolerance(0.0)
             return
-        declared = self.case.declared.tolerance.get(self.cell.dtype)  # type: ignore[call-overload]
+        declared = self.subject.declared_tolerance(self.cell.dtype)
         evidence = self.subject.evidence
         if not declared and evidence.certificate.state == "verified":
             yield RoundingTolerance(np.zeros(()))
@@ -225,7 +221,7 @@ class GradientCell:
                 # Cancellation is no excuse of a formula that is proved wrong.
                 wrong = self.cell.backend == "manual" and name in evidence.certificate.wrong
                 flat = Tolerance(DEFAULT_RTOL[self.cell.dtype])
-                yield flat if wrong and not declared else tolerance_of(self.case, self.cell.dtype)
+                yield flat if wrong and not declared else self.subject.tolerance(self.cell.dtype)
                 return
             yield RoundingTolerance(getattr(deviation, kind)[name])
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness import backends
-from harness.cases.case import Case
 from harness.cases.schema import Gap
-from harness.errors import CaseError, HarnessError, visible
+from harness.cell import Cell
+from harness.errors import CaseError, HarnessError, Unsupported, visible
 from harness.judging.compare import Verdict
-from harness.model import Gradients, Row, Status
-from harness.plan import Cell
+from harness.model import Failure, Gradients, Row, Status
 from harness.quantity import ALL, Quantity
+from harness.source import Code
 from harness.staging import fault_line
 
 
@@ -71,8 +71,8 @@ def _written(cell: Cell) -> bool:
     return backends.class_of(cell.backend).written
 
 
-def describe(error: BaseException, case: Case) -> str:
-    """An exception in one line, with the line of the case's Python where it arose."""
+def describe(error: BaseException, code: Code) -> str:
+    """An exception in one line, with the line of the author's Python where it arose."""
     if isinstance(error, CaseError):
         return str(error)
     try:
@@ -83,11 +83,17 @@ def describe(error: BaseException, case: Case) -> str:
     message = text if isinstance(error, HarnessError) else f"{name}: {text}" if text else name
     if "read-only" in text:
         message += " (the arrays that a case is given belong to others: write into a copy)"
-    line = fault_line(error, case.code.file)
+    line = fault_line(error, code.file)
     if line is None:
         return message
-    source = case.code.text.split("\n")[line - 1].strip()
-    return f"{case.code.file}:{line}: `{source}`: {message}"
+    source = code.text.split("\n")[line - 1].strip()
+    return f"{code.file}:{line}: `{source}`: {message}"
+
+
+def failure(error: BaseException, code: Code) -> Failure:
+    """An exception as data: `unsupported` if it says so, `error` if it does not."""
+    status = Status.UNSUPPORTED if isinstance(error, Unsupported) else Status.ERROR
+    return Failure(status, describe(error, code))
 
 
 def declared(rows: Sequence[Row], gaps: Sequence[Gap]) -> list[Row]:

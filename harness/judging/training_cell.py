@@ -14,65 +14,67 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import training, trees
+from harness import backends, training, trees
+from harness.backends.base import Backend
+from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
-from harness.cases.case import Case
+from harness.cell import Cell
 from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
 from harness.judging import rows
 from harness.judging.compare import Tolerance, Truth, judge
-from harness.model import Array, Gradients, Row, Sample, Status
-from harness.plan import Cell
+from harness.judging.subject import Subject
+from harness.model import Array, Gradients, Row, Status
 from harness.quantity import Quantity
-from harness.workbench import Workbench
+
+#: What a training run is judged by where the author's Python can say its end.
+CLOSED_FORM = "closed form"
 
 
 class TrainingCell:
     """Judges the end of one method's training run."""
 
-    def __init__(self, cell: Cell, bench: Workbench, found: Mapping[str, Gradients]) -> None:
-        self.cell, self.bench, self.found = cell, bench, found
-        self.case: Case = bench.cases[cell.case]
-        self.sample = bench.subject(cell).sample
-        self.subject = training.sample_for(self.case, self.sample)
-        self.steps = training.steps_of(self.case, cell.size)
+    def __init__(self, cell: Cell, subject: Subject, found: Mapping[str, Gradients]) -> None:
+        self.cell, self.found, self.trajectories = cell, found, subject.trajectories
+        self.method, self.numeric = backends.class_of(cell.backend), NumericBackend()
         # A backward that is proved wrong leads astray, and numeric differences do not.
-        proved_wrong = bench.subject(cell).evidence.certificate.state == "wrong"
-        has_backward = self.case.code.backward is not None
-        self.main = "manual" if has_backward and not proved_wrong else "numeric"
+        proved_wrong = subject.evidence.certificate.state == "wrong"
+        has_backward = subject.program.backward_stages is not None
+        trusted = has_backward and not proved_wrong
+        self.main: Backend = ManualBackend() if trusted else self.numeric
 
     def rows(self) -> list[Row]:
         """The end against that of the hand-written backward (of numeric differences for the
         backward itself), and against the closed form where the case has one."""
         found = self.found["train"]
-        other = self.main
-        if self.cell.backend == self.main and self.main == "manual":
-            other = "numeric"
+        other = self.numeric if self.main.label == self.cell.backend else self.main
         result: list[Row] = []
-        if other != self.cell.backend:
-            expected = self.bench.trajectory(self.cell, other)
-            result = self._rows_against(other, expected, found)
-        exact = training.closed_form(self.case, self.sample, self.steps)
+        if other.label != self.cell.backend:
+            expected = self.trajectories.end(other)
+            result = self._rows_against(other.label, expected, found, other.approximate)
+        exact = self.trajectories.closed_form()
         if exact is not None:
-            expected = [exact[path] for path in self.subject.differentiable]
-            result += self._rows_against("closed form", expected, found)
+            expected = [exact[path] for path in self.trajectories.sample.differentiable]
+            result += self._rows_against(CLOSED_FORM, expected, found)
         if not result:
             raise Unsupported("there is neither a `backward` nor a `closed_form` to judge it by")
         return result
 
-    def _rows_against(self, source: str, expected: list[Array], found: Gradients) -> list[Row]:
-        cell = self.cell
-        calm = self.bench.trajectory(cell, self.main)
+    def _rows_against(
+        self, source: str, expected: list[Array], found: Gradients, approximate: bool = False
+    ) -> list[Row]:
+        cell, steps = self.cell, self.trajectories.steps
+        calm = self.trajectories.end(self.main)
         errors: list[Array] | float = unit_roundoff(cell.dtype)
         factor = training.FACTOR
-        if "numeric" in (cell.backend, source):
+        if approximate or self.method.approximate:
             # These estimates are bounds already, a hundred times what the errors turn out to be.
             errors, factor = self._numeric_errors(calm), 1.0
-        shaken = self.bench.trajectory(cell, self.main, errors)
+        shaken = self.trajectories.end(self.main, errors)
         result = []
-        for index, path in enumerate(self.subject.differentiable):
+        for index, path in enumerate(self.trajectories.sample.differentiable):
             moved = float(np.max(np.abs(shaken[index] - calm[index]), initial=0.0))
-            allowance = factor * moved + training.floor(calm[index], self.steps)
+            allowance = factor * moved + training.floor(calm[index], steps)
             truth = Truth(expected[index], source)
             verdict = judge(
                 found.values.get(path), truth, Tolerance(0.0), cell.dtype, allowance=allowance
@@ -84,22 +86,22 @@ class TrainingCell:
             ):
                 verdict = replace(verdict, status=Status.UNSUPPORTED)
                 note = f"chaotic, so nothing can be said: {note}; choose another `start`"
-            expected_one = source == "closed form"
-            quantity = Quantity(
-                "trained", f"{path} after {self.steps} steps", expected=expected_one
-            )
+            name = f"{path} after {steps} steps"
+            quantity = Quantity("trained", name, expected=source == CLOSED_FORM)
             result.append(rows.judged(cell, "train", quantity, verdict, source, note=note))
         return result
 
     def _numeric_errors(self, final: list[Array]) -> list[Array]:
         """The numeric method's own error estimates for each trained leaf, the larger of those at
         the start and at the end."""
-        inputs = trees.assembler(self.subject, lambda array: array)(final)
-        samples: list[Sample] = [self.subject, replace(self.subject, inputs=inputs)]
+        start = self.trajectories.sample
+        inputs = trees.assembler(start, lambda array: array)(final)
         # `gradient_function` takes central differences, whatever the rows of a gradient do.
-        numeric = NumericBackend(step=self.bench.request.step, numeric="central")
-        found = [numeric.differentiate(self.case.program, sample) for sample in samples]
+        numeric, program = NumericBackend(numeric="central"), self.trajectories.program
+        found = [
+            numeric.differentiate(program, sample)
+            for sample in (start, replace(start, inputs=inputs))
+        ]
         return [
-            np.maximum(*(each.uncertainty[path] for each in found))
-            for path in self.subject.differentiable
+            np.maximum(*(each.uncertainty[path] for each in found)) for path in start.differentiable
         ]

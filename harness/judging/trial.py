@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness import backends
+from harness.cell import Cell
 from harness.judging.compare import Allows, Truth, Verdict, judge
 from harness.model import Array, Gradients, Status
-from harness.plan import Cell
 
 WRONG = (Status.FAIL, Status.IMPRECISE)
 

@@ -9,13 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.answers import answer
 from harness.cases.case import Case
 from harness.dtypes import convert
+from harness.engine import KEPT, Engine
 from harness.execution import tasks
 from harness.model import Answer, Failure, Gradients, Status
 from harness.plan import Request, cells
-from harness.workbench import KEPT, Workbench
 
 #: Far above and far below the size from which on an array is not copied.
 LARGE, SMALL = 100_000, 3
@@ -90,7 +89,7 @@ def test_a_task_answers_as_each_cell_alone_does(case: Callable[..., Case]) -> No
     assert len(done.results) == len(plan)
     statuses = set()
     for cell, packed in zip(plan, done.results, strict=True):
-        alone = answer(cell, Workbench([made], request))["vjp"]
+        alone = Engine([made], request).answer(cell)["vjp"]
         together = tasks.unpack_answer(packed)["vjp"]
         statuses.add(type(alone))
         if isinstance(alone, Failure):
@@ -124,7 +123,7 @@ def test_an_answer_about_other_numbers_is_no_fault_of_the_method(
     np.random.seed(1)  # noqa: NPY002 - it is what a case should not draw from
     request = Request(backends=("manual",), draws=1, modes=("value", "vjp"))
     (cell,) = cells([made], request)
-    # Two packages are two workbenches, as in two processes.
+    # Two packages are two engines, as in two processes.
     there, here = (tasks.pack(made, replace(request, step=step)) for step in (1e-3, 1e-4))
     (given,) = tasks.answers(there, [cell]).results
     (rows,) = tasks.verdicts(here, [(cell, given)]).results
