@@ -9,7 +9,17 @@ import numpy as np
 from flint import arb
 
 from harness.errors import Unsupported
-from harness.referee import analytic, angle, compare, powers, rounding, special, taylor, truth
+from harness.referee import (
+    analytic,
+    angle,
+    compare,
+    exponentials,
+    powers,
+    rounding,
+    special,
+    taylor,
+    truth,
+)
 from harness.referee.analytic import number
 from harness.referee.array import BallArray, balls, binary, dtype_of, held, real, real_binary, signs
 from harness.referee.elements import Booleans
@@ -81,11 +91,6 @@ def _hypot(x: Taylor, y: Taylor) -> Taylor:
     return powers.sqrt(add(multiply(x, x), multiply(y, y)))
 
 
-def _logaddexp(x: Taylor, y: Taylor) -> Taylor:
-    # No maximum is subtracted: a ball's exponent does not overflow.
-    return analytic.log(add(analytic.exp(x), analytic.exp(y)))
-
-
 def _copysign(x: Taylor, y: Taylor) -> Taylor:
     x, y = taylor.broadcast(x, y)
     size = compare.absolute(x)
@@ -115,7 +120,7 @@ REAL_PAIRS = {
         "divide": taylor.divide,
         "atan2": angle.atan2,
         "hypot": _hypot,
-        "logaddexp": _logaddexp,
+        "logaddexp": exponentials.logaddexp,
     }.items()
 }
 

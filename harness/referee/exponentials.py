@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.referee.analytic import exp, log
 from harness.referee.array import BallArray, balls, real
@@ -18,14 +19,25 @@ from harness.referee.elements import Booleans, balls_of, floats_of
 from harness.referee.reductions import Axis, axes_of, sum_series
 from harness.referee.taylor import Taylor, add, constant, divide, subtract
 
+Floats = npt.NDArray[np.float64]
+
+
+def _constant(floats: Floats) -> Taylor:
+    return constant(balls_of(np.asarray(np.where(np.isfinite(floats), floats, 0.0))))
+
 
 def _shifted(x: Taylor, axes: tuple[int, ...]) -> tuple[Taylor, Taylor]:
     """x less a constant for each row along `axes`, and that constant."""
     floats = floats_of(x.parts[0])
     usable: Booleans = np.isfinite(floats)
-    top = np.max(floats, axis=axes, keepdims=True, initial=-np.inf, where=usable)
-    shift = constant(balls_of(np.asarray(np.where(np.isfinite(top), top, 0.0))))
+    shift = _constant(np.max(floats, axis=axes, keepdims=True, initial=-np.inf, where=usable))
     return subtract(x, shift), shift
+
+
+def logaddexp(x: Taylor, y: Taylor) -> Taylor:
+    """log(exp(x) + exp(y)), broadcasting."""
+    shift = _constant(np.fmax(floats_of(x.parts[0]), floats_of(y.parts[0])))
+    return add(log(add(exp(subtract(x, shift)), exp(subtract(y, shift)))), shift)
 
 
 def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> BallArray:

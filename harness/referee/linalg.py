@@ -142,6 +142,8 @@ def matrix_power(x: Any, n: int, /) -> BallArray:
 @naming.named_whole
 def _cholesky(a: Taylor) -> Taylor:
     n = a.shape[0]
+    if not n:
+        return a
     columns: list[Taylor] = []
     work = a
     for step in range(n):

@@ -21,6 +21,7 @@ from harness.referee.elements import (
     Integers,
     Objects,
     Shape,
+    balls_of,
     filled,
     full,
     size_of,
@@ -59,19 +60,13 @@ def matmul(x: Taylor, y: Taylor) -> Taylor:
         out = _product(x, y)
     else:
         m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
-        flat_x = taylor.spread(x, (*batch, m, k)).mapped(lambda each: each.reshape(-1, m, k))
-        flat_y = taylor.spread(y, (*batch, k, n)).mapped(lambda each: each.reshape(-1, k, n))
-        if size_of(batch) == 0:
+        count = size_of(batch)
+        flat_x = reshaped(taylor.spread(x, (*batch, m, k)), (count, m, k))
+        flat_y = reshaped(taylor.spread(y, (*batch, k, n)), (count, k, n))
+        if count == 0:
             return constant(full(ZERO, _squeezed((*batch, m, n), row, column)))
         out = stacked(
-            [
-                _product(
-                    flat_x.at(index),
-                    flat_y.at(index),
-                )
-                for index in range(size_of(batch))
-            ],
-            batch,
+            [_product(flat_x.at(index), flat_y.at(index)) for index in range(count)], batch
         )
     shape = _squeezed(out.shape, row, column)
     return out if shape == out.shape else out.mapped(lambda each: each.reshape(shape))
@@ -251,6 +246,10 @@ def batched(function: Callable[..., Taylor], *arrays: Taylor, inner: int = 2) ->
     for each in arrays:
         last = each.shape[len(each.shape) - inner :]
         whole = taylor.spread(each, (*batch, *last))
-        flat.append(reshaped(whole, (-1, *last)))
+        flat.append(reshaped(whole, (size_of(batch), *last)))
     members = [function(*[each.at(index) for each in flat]) for index in range(size_of(batch))]
+    if not members:  # what a result looks like, unit matrices tell
+        units = [constant(balls_of(np.eye(each.shape[-2], each.shape[-1]))) for each in flat]
+        shape = function(*units).shape
+        return constant(full(ZERO, (*batch, *shape)))
     return stacked(members, batch)

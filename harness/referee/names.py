@@ -65,6 +65,7 @@ class Table:
     def __init__(self) -> None:
         self._numbers = count(1)
         self._known: dict[Any, _Known] = {}
+        self.multiples: dict[tuple[int, int], int] = {}
         self.one = int(self.exact(boxed(ONE), np.asarray(True)))
 
     def known(self, operation: Any) -> _Known:
@@ -101,11 +102,20 @@ class Table:
     def sum(self, terms: Sequence[int]) -> int:
         """The name of a sum, in whatever order."""
         terms = sorted((each for each in terms if each), key=lambda each: (abs(each), each))
+        if terms and terms[0] == terms[-1]:
+            return self.multiple(len(terms), terms[0])
         if len(terms) < 3:
             x, y = (np.asarray(each) for each in (*terms, 0, 0)[:2])
             return int(sum_of_two(self, x, y))
         known = self.known("sum")
         return known[tuple(terms)] if terms[0] > 0 else -known[tuple(-each for each in terms)]
+
+    def multiple(self, times: int, name: int) -> int:
+        """The name of a number added up so many times; a mean that divides by that finds it."""
+        count = int(self.exact(boxed(arb(times)), np.asarray(True)))
+        found = int(product(self, np.asarray(count), np.asarray(name)))
+        self.multiples[abs(found), count] = abs(name)
+        return found
 
     def limit(self, germ: Integers) -> Integers:
         """The names of the values for t -> 0+."""
@@ -211,7 +221,9 @@ def sum_of_two(found: Table, x: Integers, y: Integers) -> Integers:
     turned = np.abs(x) > np.abs(y)
     x, y = np.where(turned, y, x), np.where(turned, x, y)
     sign = np.where(x < 0, -1, 1)
-    names = sign * found.each("sum of two", pairs(sign * x, sign * y))
+    names = np.array(sign * found.each("sum of two", pairs(sign * x, sign * y)))
+    for place in np.flatnonzero((x == y) & (x != 0)):
+        names.flat[place] = found.multiple(2, int(x.flat[place]))
     return np.where(x == 0, y, np.where(x == -y, 0, names))
 
 
@@ -232,4 +244,8 @@ def quotient(found: Table, x: Integers, y: Integers) -> Integers:
     """The names of x / y, which turns its sign with either."""
     a, b = np.abs(x), np.abs(y)
     names = np.where(b == found.one, a, found.each("quotient", pairs(a, b)))
+    if found.multiples:
+        shared = zip(a.ravel().tolist(), b.ravel().tolist(), names.ravel().tolist(), strict=True)
+        whole = [found.multiples.get((i, j), k) for i, j, k in shared]
+        names = np.array(whole, np.int64).reshape(names.shape)
     return np.sign(x) * np.where(y < 0, -names, names)

@@ -255,8 +255,11 @@ def var(
     array = real(balls(x))
     axes = axes_of(axis, array.ndim)
     count = number(_count(array.shape, axes))
-    middle = taylor.divide(sum_series(array.series, axes, True), count)
-    deviation = taylor.subtract(array.series, middle)
+    # Less the first element everywhere, equal ones are exact zeros, and so is their variance.
+    first = array.series.at(tuple(np.s_[:1] if i in axes else np.s_[:] for i in range(array.ndim)))
+    above = taylor.subtract(array.series, first) if array.size else array.series
+    middle = taylor.divide(sum_series(above, axes, True), count)
+    deviation = taylor.subtract(above, middle)
     squares = sum_series(taylor.multiply(deviation, deviation), axes, keepdims)
     return BallArray(
         taylor.divide(squares, taylor.subtract(count, number(correction))), array.dtype

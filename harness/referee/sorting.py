@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.referee import compare
 from harness.referee.array import BallArray, balls
-from harness.referee.elements import Integers, floats_of
+from harness.referee.elements import Integers, floats_of, size_of
 from harness.referee.reductions import axes_of, integers, lined_up
 from harness.referee.taylor import INFINITE, Taylor
 
@@ -49,7 +49,7 @@ def _rows(x: BallArray, axis: int, descending: bool, ties: bool, name: str) -> I
     if not x.size:
         return np.zeros(x.shape, np.int64)
     rows = lined_up(x.series, (place,))
-    flat = rows.mapped(lambda each: each.reshape(-1, rows.shape[-1]))
+    flat = rows.mapped(lambda each: each.reshape(size_of(rows.shape[:-1]), rows.shape[-1]))
     found = [_order(flat.at(index), descending, ties, name) for index in range(flat.shape[0])]
     order = np.array(found, np.int64).reshape(rows.shape)
     return np.moveaxis(order, -1, place)

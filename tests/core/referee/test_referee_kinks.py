@@ -91,6 +91,10 @@ def test_norms_at_zero(ord: float) -> None:
 def test_std_of_a_constant() -> None:
     after, before = slopes(xp.std, [2.0, 2.0], (0,), 2)
     assert (after[0], before[0]) == (arb(0.5), arb(-0.5))
+    after, before = slopes(xp.std, [0.1, 0.1, 0.1], (0,), 2)  # of which the mean is inexact
+    assert float(after[0]) == -float(before[0]) == pytest.approx(math.sqrt(2) / 3)
+    assert elements(xp.std(r.lift(np.full((2, 3), 0.1)), axis=1), 0) == [0, 0]
+    assert elements(xp.var(r.lift(np.zeros((2, 0))), axis=0), 0) == []
 
 
 def test_products_with_zeros() -> None:

@@ -45,6 +45,9 @@ EQUAL: dict[str, tuple[F, F]] = {
     "root": (lambda x: xp.sqrt(xp.exp(x)), lambda x: xp.exp(x) ** 0.5),
     "two": (lambda x: xp.sum(xp.sin(x[:2])), lambda x: xp.sin(x[1]) + xp.sin(x[0])),
     "order of a sum": (lambda x: xp.sum(xp.sin(x)), lambda x: xp.sum(xp.sin(x)[::-1])),
+    "mean of equals": (lambda x: xp.mean(xp.sin(0 * x + 0.3)), lambda x: xp.sin(0.3 + 0 * x[1])),
+    "twice": (lambda x: xp.sin(x) + xp.sin(x), lambda x: 2 * xp.sin(x)),
+    "twice a negative": (lambda x: -2 * xp.sin(x), lambda x: -xp.sin(x) - xp.sin(x)),
     "mean": (lambda x: xp.mean(xp.sin(x)), lambda x: xp.mean(xp.flip(xp.sin(x)))),
     "dot": (lambda x: xp.sin(x) @ xp.cos(x), lambda x: xp.cos(x) @ xp.sin(x)),
     "matrix": (
