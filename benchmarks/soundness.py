@@ -9,7 +9,7 @@ since they are wrong; they are counted apart. Wrong code (three faults in every 
 certificate may verify it, none may name a gradient that is right, no framework may fail for it, and
 a repair has to be right at another point too.
 
-    python benchmarks/soundness.py [--draws N] [--seed N] [--jobs N] [--only right|wrong]
+    python benchmarks/soundness.py [--draws N] [--few N] [--seed N] [--jobs N] [--only right|wrong]
         [--dtype NAME ...] [--regime NAME ...] [--show ID] [--keep FOLDER]
 
 `--draws` is the number in all, over dtypes and regimes. An offence is printed with its id;
@@ -42,8 +42,8 @@ from harness.errors import HarnessError
 from harness.model import Row
 
 METHODS = ("manual", "numeric", "torch")
-#: Frameworks that take long to compile, and in how many draws they are asked.
-SLOW, FEW = ("jax", "tensorflow"), 300
+#: Frameworks that take long to compile.
+SLOW = ("jax", "tensorflow")
 #: Draws in one piece of work; of how many programs one is also spoilt; of those, repaired.
 CHUNK, SPOILT, REPAIRED = 20, 3, 10
 BAD = ("fail", "imprecise", "error", "unsupported", "crash", "timeout")
@@ -129,7 +129,7 @@ class Judge:
 
     def right(self, drawn: Drawn, truth: Truth, index: int) -> None:
         """The program as it was drawn."""
-        few = index < FEW // (len(DTYPES) * len(REGIMES))
+        few = index < self.options.few / (len(DTYPES) * len(REGIMES))
         methods = (*self.methods, *SLOW) if few else self.methods
         rows = self.rows(drawn, drawn.name, drawn.text, methods)
         self.count("draws")
@@ -321,6 +321,7 @@ def show(name: str, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--draws", type=int, default=400, help="programs in all (400)")
+    parser.add_argument("--few", type=int, default=300, help="those that jax and TensorFlow get")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--only", choices=("right", "wrong"), help="one half of the work")

@@ -21,7 +21,7 @@ from drawn.moves import Unfit
 from drawn.spoiling import Fault, faults
 from drawn.truth import Truth, truth_of
 from drawn.writer import Writer
-from soundness import FEW, Judge
+from soundness import Judge
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def judge(tmp_path: Path) -> Callable[..., Judge]:
     """`judge(dtype, regime)` without frameworks."""
 
     def make(dtype: str = "float64", regime: str = "ordinary") -> Judge:
-        made = Judge(dtype, regime, argparse.Namespace(seed=0, only=None), tmp_path)
+        made = Judge(dtype, regime, argparse.Namespace(seed=0, few=0, only=None), tmp_path)
         made.methods = ("manual", "numeric")
         return made
 
@@ -117,7 +117,7 @@ def test_inputs_are_numbers_of_their_dtype(dtype: str, regime: str) -> None:
 def test_a_wrong_backward_is_an_offence(judge: Callable[..., Judge]) -> None:
     each = judge()
     drawn, truth, fault = spoilt(each)
-    each.right(replace(drawn, text=fault.text), truth, FEW)
+    each.right(replace(drawn, text=fault.text), truth, 0)
     assert [line.split(":")[0] for line in each.tally.offences] == ["accused manual"]
 
 
@@ -138,7 +138,7 @@ def test_the_accusation_of_a_right_leaf_is_an_offence(judge: Callable[..., Judge
 @pytest.mark.parametrize(("dtype", "regime"), [("float64", "ordinary")])
 def test_verdicts_hold(judge: Callable[..., Judge], dtype: str, regime: str) -> None:
     each = judge(dtype, regime)
-    for index in range(FEW, FEW + 8):
+    for index in range(8):
         each.run(index)
     assert each.tally.offences == []
 
