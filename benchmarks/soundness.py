@@ -19,6 +19,7 @@ a repair has to be right at another point too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import tempfile
@@ -149,7 +150,7 @@ class Judge:
                 self.tally.reasons[f"{row.backend}: {_plain(row.detail)}"] += 1
             elif row.status not in ("pass", "kink"):
                 self.count(row.status)
-            if truth.smooth and row.reference == "certified":
+            if truth.smooth and row.reference == "certified" and row.status != "undecided":
                 self.reference(row, drawn, truth, said)
         self.count("undecided", undecided)
 
@@ -213,9 +214,10 @@ class Judge:
             lines[int(line) - 1] = old[: len(old) - len(old.lstrip())] + new
             self.count("repairs")
             for other in self.others(drawn):
-                if other.wrong("\n".join(lines)):
-                    self.offence("repaired wrongly", name, f"line {line}: {new}")
-                    break
+                with contextlib.suppress(Beyond):
+                    if other.wrong("\n".join(lines)):
+                        self.offence("repaired wrongly", name, f"line {line}: {new}")
+                        break
 
     def others(self, drawn: Drawn) -> Iterator[Truth]:
         """The right program at other points: ordinary ones."""

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 import numpy as np
+from mpmath import mp
 from mutants import LOCAL, Scope, expressions, replaced
 
 from drawn.drawing import Drawn
 from drawn.exact import Beyond, exact, lifted
-from drawn.truth import Truth
+from drawn.truth import BITS, Truth
 
 #: Edits that are tried before a program is given up, for each fault that is wanted.
 TRIES = 8
@@ -75,7 +76,8 @@ def _defines(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
 
 def _scope(drawn: Drawn, backward: ast.FunctionDef) -> Scope:
     """The shapes of what `backward` is given and assigns, by a run of it."""
-    names = exact(drawn.text).names(lifted(drawn.inputs), lifted(drawn.cotangents))
+    with mp.workprec(BITS):
+        names = exact(drawn.text).names(lifted(drawn.inputs), lifted(drawn.cotangents))
     shapes = {
         name: value.shape
         for name, value in names.items()

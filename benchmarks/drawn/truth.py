@@ -72,7 +72,7 @@ class Truth:
         be evaluated."""
         found = {}
         smallest = FORMATS[self.drawn.dtype].subnormal
-        claims = _gradient(text, self.drawn)
+        claims = _settled(text, self.drawn)
         for name, claim in claims.items():
             low, high = self.low[name], self.high[name]
             if claim.shape != low.shape:
@@ -92,21 +92,14 @@ class Truth:
 def truth_of(drawn: Drawn) -> Truth:
     """The gradients of a program. Raises Beyond where there are none, AssertionError where the
     drawn `backward` is wrong, which is a fault of the generator."""
-    here = _gradient(drawn.text, drawn)
-    low, high = here, here
+    here = _settled(drawn.text, drawn)
     names = [name for name in drawn.inputs if name not in drawn.fixed]
     with mp.workprec(MORE):
-        finer = _gradient(drawn.text, drawn, MORE)
-        for name in names:
-            for a, b in zip(here[name].ravel(), finer[name].ravel(), strict=True):
-                if _apart(a, b) > 1e-12 and max(abs(a), abs(b)) > mpf(2) ** -(BITS // 2):
-                    raise Beyond("cancels too much for the bits that there are")
         rng = np.random.default_rng(len(drawn.text))
-        kinked = any(word in drawn.text for word in _KINKED)
-        tied = len({each for name in names for each in drawn.inputs[name].ravel()}) < sum(
-            drawn.inputs[name].size for name in names
-        )
-        pieces = [finer]
+        kinked = any(word in drawn.text for word in KINKED)
+        numbers = [each for name in names for each in drawn.inputs[name].ravel()]
+        tied = len(set(numbers)) < len(numbers)
+        pieces = [here]
         for _ in range(0 if not kinked else AROUND if tied else 3):
             nudged = _moved(drawn, {name: _signs(rng, drawn.inputs[name]) for name in names})
             pieces.append(_at(drawn.text, nudged, drawn))
@@ -114,13 +107,29 @@ def truth_of(drawn: Drawn) -> Truth:
         high = {name: np.maximum.reduce([each[name] for each in pieces]) for name in names}
         truth = Truth(drawn, low, high)
         if truth.smooth and not (kinked and truth.jumps):
-            _check(drawn, finer, rng)
+            _check(drawn, here, rng)
     return truth
+
+
+def _settled(text: str, drawn: Drawn) -> Numbers:
+    """The gradients of a text, evaluated twice: what only the number of bits makes differ from zero
+    is zero. Raises Beyond where that cannot be told."""
+    rough, fine = (_gradient(text, drawn, bits) for bits in (BITS, MORE))
+    for name, each in fine.items():
+        if rough[name].shape != each.shape:
+            raise Beyond("the shape depends on the numbers")
+        for index in np.ndindex(each.shape):
+            size = max(abs(rough[name][index]), abs(each[index]))
+            if abs(rough[name][index] - each[index]) > 1e-12 * size:
+                if abs(each[index]) > size * mpf(2) ** (-BITS // 2):
+                    raise Beyond("cancels too much for the bits that there are")
+                each[index] = mpf(0)
+    return fine
 
 
 #: Literals that are rounded: with them a right backward is right to as many digits.
 ROUNDED = ("0.6931471805599453",)
-_KINKED = "where maximum minimum abs sign clip max( min( sort floor norm argmax".split()
+KINKED = "where maximum minimum abs sign clip max( min( sort floor norm argmax".split()
 
 
 def _check(drawn: Drawn, gradient: Numbers, rng: np.random.Generator) -> None:
@@ -174,7 +183,7 @@ def _moved(drawn: Drawn, offsets: Mapping[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def _gradient(text: str, drawn: Drawn, bits: int = BITS) -> Numbers:
+def _gradient(text: str, drawn: Drawn, bits: int) -> Numbers:
     with mp.workprec(bits):
         return _at(text, lifted(drawn.inputs), drawn)
 
