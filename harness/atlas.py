@@ -115,7 +115,7 @@ def _marks(
             else:
                 got, detail = float(array[index]), ""
                 label, valid = classify(got, left, right, SLACK[cell.dtype])
-                if label == "outside" and _unsure(found, path, index):
+                if label == "outside" and _unsure(found, path, index, (left, right)):
                     label = "unsure"
                 if each is None:
                     label, valid, detail = _unjudged(got), False, "balls cannot follow this"
@@ -152,12 +152,19 @@ def _array(
     return array
 
 
-def _unsure(found: Gradients | tuple[str, str], path: str, index: tuple[int, ...]) -> bool:
-    """Whether the method says itself that the number has no correct digit: a difference quotient
-    over a jump grows with every smaller step."""
+def _unsure(
+    found: Gradients | tuple[str, str],
+    path: str,
+    index: tuple[int, ...],
+    sides: tuple[float, float],
+) -> bool:
+    """Whether the number is outside by no more than the method's own estimate of its error: a
+    difference quotient over a jump grows with every smaller step. In a run such a number passes if
+    the estimate is small (see `judging.doubt`), and is undecided if it is not."""
     if not isinstance(found, Gradients) or path not in found.uncertainty:
         return False
-    return bool(found.uncertainty[path][index] >= abs(found.gradients[path][index]))
+    error, got = float(found.uncertainty[path][index]), float(found.gradients[path][index])
+    return bool(np.fmin(*sides) - error <= got <= np.fmax(*sides) + error)
 
 
 def _unjudged(got: float) -> str:

@@ -61,6 +61,12 @@ class Slopes:
         """The directions along which something is known."""
         return np.flatnonzero(np.isfinite(self.midpoints) & np.isfinite(self.radii)).tolist()
 
+    def seen(self, allowed: float, count: int) -> npt.NDArray[Any]:
+        """How large the error of one element is at least that is seen with probability SEEN along
+        one of `count` directions, each of which is compared to `allowed`: the number that an error
+        is multiplied by is uniform in (-1, 1)."""
+        return np.full(self.shape, allowed / (1 - SEEN) ** (1 / count))
+
     def power(self) -> str:
         """What these directions are good for, in words.
 
@@ -108,6 +114,11 @@ class Scaled(Slopes):
             and super().same_directions(other)
             and np.array_equal(self.scales, other.scales)
         )
+
+    def seen(self, allowed: float, count: int) -> npt.NDArray[Any]:
+        """As in Slopes."""
+        found: npt.NDArray[Any] = super().seen(allowed, count) / self.scales
+        return found
 
     def power(self) -> str:
         """As in Slopes; and by how much less is seen in the elements near an edge."""

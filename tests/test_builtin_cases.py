@@ -66,7 +66,7 @@ def test_every_method_passes_every_case(
     assert {row.dtype for row in found} == {"float64", "float32"}
     bad = [row for row in found if row.status != Status.PASS]
     if backend == "numeric":  # in float32 it may have to say that it does not know
-        bad = [row for row in bad if not row.detail.startswith("the method knows less")]
+        bad = [row for row in bad if (row.dtype, row.status) != ("float32", Status.UNDECIDED)]
     assert bad == []
 
 

@@ -30,6 +30,7 @@ from harness.differences.derivative import (
     scales_in,
 )
 from harness.differences.perturbed import Perturbed
+from harness.differences.sampled import chosen
 from harness.differences.stencils import POOR, ROUNDING
 from harness.directions import Scaled, Slopes
 from harness.dtypes import FORMATS, convert, is_half
@@ -121,7 +122,7 @@ class NumericBackend(Backend):
             full = FULL if is_leaf else FULL_INTERMEDIATE
             full = min(full, max(FEWEST, WORK // max(variable.size, 1)))
             scales = scales_in(sample.domains.get(name, EVERYWHERE), variable)
-            indices = _chosen(sample, name, scales, full)
+            indices = chosen(sample, name, scales, full)
             # The perturbed leaf of an intermediate is zero; its magnitude is the intermediate's.
             magnitudes = variable if is_leaf else result.values[name]
             values, errors = np.full((2, variable.size), np.nan)
@@ -346,21 +347,6 @@ def _typical(values: Array) -> float:
     smaller step, its error estimate says so, and it gets one."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     return float(np.median(sizes)) if sizes.size else 1.0
-
-
-def _chosen(sample: Sample, name: str, scales: Array, full: int) -> Array:
-    """All flat indices, or a seeded sample of `full` of them; of those with a scale below 1, which
-    directions hardly see, as many as half of it holds."""
-    size = scales.size
-    if size <= full:
-        return np.arange(size)
-    rng = np.random.default_rng([size, *f"{sample.case}/{sample.point}/{name}".encode()])
-    hidden = np.ravel(scales < 1)
-    near, others = np.flatnonzero(hidden), np.flatnonzero(~hidden)
-    if near.size > full // 2:
-        near = rng.choice(near, full // 2, replace=False)
-    rest = rng.choice(others, min(full - near.size, others.size), replace=False)
-    return np.sort(np.concatenate([near, rest]))
 
 
 BACKEND = NumericBackend

@@ -2,95 +2,22 @@
 
 One rule for every method and quantity. What is not an array of the right shape and dtype with
 finite numbers is a `fail` before anything is subtracted: nothing is coerced, and NaN never equals
-NaN.
+NaN. What is within its tolerance is a `pass` only where that decides something (see `doubt`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Protocol
 
 import numpy as np
 
 from harness.directions import Slopes
 from harness.dtypes import FORMATS, dtype_digits, numpy_dtype, unit_roundoff
+from harness.judging import doubt
+from harness.judging.slopes import along
+from harness.judging.verdict import Allows, Truth, Verdict
 from harness.model import Array, Status
-
-#: Relative tolerance where a case declares none and rounding could not be measured, the backward
-#: not being verified. When it still judged everything, over 20 draws of every notebook case, the
-#: worst error of a framework was 0.007 of it in float64 and 0.07 of it in float32. In 16 bits it is
-#: some thirty roundings: there is no room for more.
-DEFAULT_RTOL = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
-
-#: Cancellation: an element far smaller than its neighbours is only as good as they are. In units
-#: of u times the largest element of the quantity, and never more than its own tolerance.
-NEIGHBOURS = 64.0
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a quantity is judged by.
-
-    `value` is float64. `uncertainty` bounds its absolute error elementwise; `sampled` lists the
-    flat indices of the elements that are known, None for all of them. `sides` are the derivatives
-    from below and from above where some element has a kink; anything between them is valid there.
-    `slopes` are the derivatives along a few directions of a large array.
-    """
-
-    value: Array
-    source: str
-    uncertainty: Array | None = None
-    sampled: Array | None = None
-    sides: tuple[Array, Array] | None = None
-    slopes: Slopes | None = None
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """|got - expected| <= atol + rtol |expected|; `None` stands for the default of the dtype,
-    which allows for cancellation besides."""
-
-    rtol: float | None = None
-    atol: float = 0.0
-
-    def array(self, expected: Array, dtype: str) -> Array:
-        """The absolute tolerance of each element."""
-        magnitude = np.abs(expected)
-        if self.rtol is not None:
-            return np.asarray(self.atol + self.rtol * magnitude)
-        finite = magnitude[np.isfinite(magnitude)]
-        largest = float(finite.max()) if finite.size else 0.0
-        slack = min(NEIGHBOURS * unit_roundoff(dtype), DEFAULT_RTOL[dtype]) * largest
-        return np.asarray(self.atol + DEFAULT_RTOL[dtype] * magnitude + slack)
-
-
-class Allows(Protocol):
-    """A tolerance: `Tolerance`, or one that knows how the numbers were made."""
-
-    def array(self, expected: Array, dtype: str) -> Array:
-        """The absolute tolerance of each element."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Status and measures of one comparison; the fields of the same names in `Row`."""
-
-    status: Status
-    max_abs_error: float = float("nan")
-    max_rel_error: float = float("nan")
-    max_ulp_error: float = float("nan")
-    digits: float = float("nan")
-    error_over_tolerance: float = float("nan")
-    worst_index: str = ""
-    got: str = ""
-    expected: str = ""
-    detail: str = ""
-
-    def measures(self) -> dict[str, Any]:
-        """The fields that a row takes over; it puts more than this into `detail`."""
-        return {name: value for name, value in vars(self).items() if name != "detail"}
 
 
 def judge(
@@ -109,15 +36,48 @@ def judge(
     `uncertainty`, `sampled` and `slopes` describe `got` as they do for a Truth. `allowance` is
     added to the tolerance: the half unit of a printed digit, say.
     """
-    expected = np.asarray(truth.value)
+    formal = misshapen(got, np.shape(truth.value), dtype)
+    if formal is not None:
+        return formal
+    assert got is not None
+    indices = _known(got.size, sampled, truth.sampled)
+    if indices.size == 0 and got.size:
+        return Verdict(Status.UNDECIDED, detail="no element of it is known")
+    if indices.size == 0:
+        return Verdict(Status.PASS, 0.0, 0.0, 0.0, dtype_digits(dtype), 0.0)
+    pairs = _pairs(got, truth, tolerance, dtype, uncertainty, allowance)
+    verdict = _measure(pairs.at(indices), indices, got.shape, dtype)
+    summed = along(got, sampled, slopes, truth, tolerance, dtype)
+    if summed is not None:
+        # A pass is a pass of both; else the one that is further off says why.
+        worst = max(summed[0], verdict, key=lambda each: each.error_over_tolerance)
+        verdict = replace(worst, digits=float(np.fmin(worst.digits, verdict.digits)))
+    if truth.sampled is not None:
+        note = f"judged at {indices.size} of {got.size} elements"
+        if summed is not None and truth.slopes is not None:
+            note += f" and along {len(truth.slopes)} random directions"
+        verdict = replace(verdict, detail="; ".join(filter(None, (verdict.detail, note))))
+    if verdict.status != Status.PASS:
+        return verdict
+    reason = _indecision(pairs, indices, truth, dtype)
+    if not reason and truth.sampled is not None and sampled is None:
+        reason = _uncovered(pairs, indices, None if summed is None else summed[1], dtype)
+    if reason:
+        detail = "; ".join(filter(None, (reason, verdict.detail)))
+        return replace(verdict, status=Status.UNDECIDED, digits=float("nan"), detail=detail)
+    return verdict if truth.sides is None else _at_a_kink(verdict, pairs.got, truth, dtype)
+
+
+def misshapen(got: Array | None, shape: tuple[int, ...], dtype: str) -> Verdict | None:
+    """The verdict on what is no array of this shape and dtype; None for one that is."""
     if got is None:
         return Verdict(Status.FAIL, detail="missing: the method returned no such gradient")
-    if got.shape != expected.shape:
+    if got.shape != shape:
         return Verdict(
             Status.FAIL,
             got=f"shape {list(got.shape)}",
-            expected=f"shape {list(expected.shape)}",
-            detail=f"wrong shape: got {list(got.shape)}, expected {list(expected.shape)}",
+            expected=f"shape {list(shape)}",
+            detail=f"wrong shape: got {list(got.shape)}, expected {list(shape)}",
         )
     if got.dtype != numpy_dtype(dtype):
         return Verdict(
@@ -126,48 +86,7 @@ def judge(
             expected=dtype,
             detail=f"wrong dtype: got {got.dtype}, expected {dtype}",
         )
-    if truth.sides is not None:
-        # The nearest valid number; NaN stays far from all of them.
-        # A side that is NaN does not exist; one may be infinite.
-        low, high = np.fmin(*truth.sides), np.fmax(*truth.sides)
-        number = got.astype(np.float64)
-        expected = np.clip(np.where(np.isnan(number), 0.0, number), low, high)
-    allowed = np.broadcast_to(tolerance.array(expected, dtype) + allowance, expected.shape) + sum(
-        each for each in (uncertainty, truth.uncertainty) if each is not None
-    )
-    # An infinite uncertainty would let anything pass. Nothing is better than the nearest number of
-    # the dtype, which is zero for the smallest.
-    allowed = np.where(np.isfinite(allowed), allowed, 0.0) + FORMATS[dtype].subnormal / 2
-    indices = _known(expected.size, sampled, truth.sampled)
-    got_flat = got.astype(np.float64).ravel()[indices]
-    want_flat = expected.astype(np.float64).ravel()[indices]
-    allowed_flat = np.asarray(allowed, dtype=np.float64).ravel()[indices]
-    if indices.size == 0 and expected.size:
-        return Verdict(Status.UNDECIDED, detail="no element of it is known")
-    if indices.size == 0:
-        return Verdict(Status.PASS, 0.0, 0.0, 0.0, dtype_digits(dtype), 0.0)
-    verdict = _measure(got_flat, want_flat, allowed_flat, indices, expected.shape, dtype)
-    along = _along(got, sampled, slopes, truth, tolerance, dtype)
-    if along is not None:
-        # A pass is a pass of both; else the one that is further off says why.
-        verdict = max(along, verdict, key=lambda each: each.error_over_tolerance)
-    if truth.sides is not None and verdict.status == Status.PASS:
-        return _at_a_kink(verdict, got.astype(np.float64), truth, dtype)
-    if truth.sampled is not None:
-        note = f"judged at {indices.size} of {expected.size} elements"
-        if along is not None and truth.slopes is not None:
-            note += f" and along {len(truth.slopes)} random directions"
-        verdict = replace(verdict, detail="; ".join(filter(None, (verdict.detail, note))))
-    if verdict.status == Status.PASS:
-        # Where the reference is zero, what it was compared with tells what counts as large.
-        scale = want_flat if np.any(want_flat) else got_flat
-        text = "{} knows less than a quarter of the digits"
-        if _knows_too_little(truth.uncertainty, scale, indices, dtype):
-            text = text.format(f"the reference ({truth.source})")
-            return replace(verdict, status=Status.UNDECIDED, digits=float("nan"), detail=text)
-        if _knows_too_little(uncertainty, want_flat, indices, dtype):
-            return replace(verdict, status=Status.UNDECIDED, detail=text.format("the method"))
-    return verdict
+    return None
 
 
 def exactly(got: Array | None, truth: Truth) -> Verdict:
@@ -187,11 +106,124 @@ def exactly(got: Array | None, truth: Truth) -> Verdict:
     first = wrong[0]
     return Verdict(
         Status.FAIL,
-        worst_index=str([int(each) for each in np.unravel_index(first, want.shape)]),
+        worst_index=_place(int(first), want.shape),
         got=str(got.ravel()[first]),
         expected=str(int(want.ravel()[first])),
         detail=f"{wrong.size} of {want.size} differ",
     )
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Numbers and what they are compared with, element by element; float64 arrays of one shape.
+
+    got, want:  the two; `want` is the nearest valid number at a kink.
+    magnitude:  of the true number; of the larger one-sided derivative at a kink.
+    allowed:    the tolerance.
+    own:        the part of it that is the method's own error estimate, where it is needed.
+    doubt:      the part of it that nobody has declared to be good enough.
+    zero:       how large a true number is at most that cannot be told from zero.
+    size:       how large a number would have to be to count.
+    """
+
+    got: Array
+    want: Array
+    magnitude: Array
+    allowed: Array
+    own: Array
+    doubt: Array
+    zero: Array
+    size: Array
+
+    def at(self, indices: Array) -> _Pairs:
+        """The elements at some flat indices."""
+        return _Pairs(*(each.ravel()[indices] for each in vars(self).values()))
+
+    def undecided(self, dtype: str) -> Array:
+        """The elements of which agreement proves nothing."""
+        return doubt.undecided(self.magnitude, self.doubt, self.zero, self.size, dtype)
+
+
+@np.errstate(invalid="ignore")  # infinity is compared with itself
+def _pairs(
+    got: Array,
+    truth: Truth,
+    tolerance: Allows,
+    dtype: str,
+    uncertainty: Array | None,
+    allowance: Array | float,
+) -> _Pairs:
+    number, want = got.astype(np.float64), np.asarray(truth.value, np.float64)
+    magnitude = np.abs(want)
+    if truth.sides is not None:
+        # The nearest valid number; NaN stays far from all of them.
+        # A side that is NaN does not exist; one may be infinite.
+        low, high = np.fmin(*truth.sides), np.fmax(*truth.sides)
+        want = np.clip(np.where(np.isnan(number), 0.0, number), low, high)
+        magnitude = np.fmax(np.abs(low), np.abs(high))
+    rounding, zero = tolerance.array(want, dtype), tolerance.zero(want, dtype)
+    unsure = _finite(truth.uncertainty)
+    error = np.where(number == want, 0.0, np.abs(number - want))
+    doubted = unsure if zero is None else unsure + doubt.needed(error, _finite(rounding))
+    # What a method itself says of its error is no reason to doubt a number that needs no excuse.
+    excused = error > _finite(rounding) + unsure + allowance
+    own = np.where(excused, _finite(uncertainty), 0.0)
+    largest = np.max(magnitude, initial=0.0, where=np.isfinite(magnitude))
+    # Nothing is better than the nearest number of the dtype, which is zero for the smallest.
+    nearest = FORMATS[dtype].subnormal / 2
+    fields = (
+        number,
+        want,
+        magnitude,
+        _finite(rounding + allowance) + unsure + _finite(uncertainty) + nearest,
+        own,
+        doubted + own,
+        (0.0 if zero is None else zero) + unsure + allowance,
+        np.maximum(largest, truth.size),
+    )
+    return _Pairs(*(np.broadcast_to(np.asarray(each, np.float64), got.shape) for each in fields))
+
+
+def _finite(bounds: Array | None) -> Array:
+    """Bounds of errors; an infinite one would let anything pass, so it allows nothing."""
+    return np.zeros(()) if bounds is None else np.where(np.isfinite(bounds), bounds, 0.0)
+
+
+def _indecision(pairs: _Pairs, indices: Array, truth: Truth, dtype: str) -> str:
+    """Why the agreement of these elements proves nothing; empty where it proves something."""
+    known = pairs.at(indices)
+    undecided = known.undecided(dtype)
+    if undecided.any():
+        with np.errstate(all="ignore"):
+            share = np.where(undecided, known.doubt / known.magnitude, -np.inf)
+        worst = int(np.argmax(share))
+        place, count = _place(int(indices[worst]), pairs.got.shape), np.count_nonzero(undecided)
+        where = f" at {place}" if place else ""
+        others = f", and too large in {count} of {indices.size} elements" if count > 1 else ""
+        why = doubt.in_words(float(known.magnitude[worst]), float(known.doubt[worst]))
+        return f"{why}{where}{others}"
+    # Where the reference is zero, what it was compared with tells what counts as large.
+    scale = known.want if np.any(known.want) else known.got
+    text = "{} knows less than a quarter of the digits"
+    if _knows_too_little(truth.uncertainty, scale, indices, dtype):
+        return text.format(f"the reference ({truth.source})")
+    if _knows_too_little(pairs.own, known.want, indices, dtype):
+        return text.format("the method")
+    return ""
+
+
+def _uncovered(pairs: _Pairs, indices: Array, seen: Array | None, dtype: str) -> str:
+    """Why the elements that are not at `indices` are not judged: no direction covers them, or an
+    error in them would have to be larger than `seen`, by element, to be noticed."""
+    if seen is None:
+        return "the others are not judged"
+    rest = np.setdiff1d(np.arange(pairs.got.size), indices)
+    others = replace(pairs, magnitude=np.abs(pairs.got), doubt=seen).at(rest)
+    count = np.count_nonzero(others.undecided(dtype))
+    if not count:
+        return ""
+    shown = float(np.max(others.doubt))
+    return f"{count} of the others are too small for directions that show errors of {shown:.1g}"
 
 
 @np.errstate(invalid="ignore")  # a side may be infinite
@@ -217,100 +249,9 @@ def _at_a_kink(verdict: Verdict, got: Array, truth: Truth, dtype: str) -> Verdic
         for name, choice in conventions.items()
         if np.all((np.abs(got - choice) <= slack)[kinked])
     )
-    return replace(verdict, status=Status.KINK, detail=f"kink: {next(agreeing, 'between')}")
-
-
-def _along(
-    got: Array,
-    sampled: Array | None,
-    slopes: Slopes | None,
-    truth: Truth,
-    tolerance: Allows,
-    dtype: str,
-) -> Verdict | None:
-    """The worst of <got, v> against the derivatives along some directions v; None where one of the
-    two is known in no direction. Which is known as a whole is summed along those of the other.
-
-    Each element may be off by its tolerance; of many, independent errors add up like a random walk,
-    which has not gone eight standard deviations.
-    """
-    directions = truth.slopes if truth.slopes is not None else slopes
-    if directions is None:
-        return None
-    said = _Side(got, sampled, slopes, directions)
-    true = _Side(truth.value, truth.sampled, truth.slopes, directions)
-    if not (said.knows and true.knows):
-        return None
-    worst: Verdict | None = None
-    whole = got if sampled is None else truth.value if truth.sampled is None else None
-    elements = np.zeros(()) if whole is None else tolerance.array(whole, dtype)
-    for index in directions.known():
-        if not (said.has(index) and true.has(index)):
-            continue
-        v = directions.direction(index).reshape(got.shape)
-        walk = 8 * float(np.linalg.norm((elements * v).ravel()))
-        (claim, doubt, size), (expected, unsure, _) = said.along(index, v), true.along(index, v)
-        if not np.isfinite(expected):
-            continue
-        if not np.isfinite(claim):
-            return Verdict(Status.FAIL, error_over_tolerance=np.inf, detail="not finite")
-        error, allowed = abs(claim - expected), doubt + unsure + walk
-        ratio = error / allowed if allowed else (np.inf if error else 0.0)
-        if worst is None or ratio > worst.error_over_tolerance:
-            half = error <= 10 ** (-dtype_digits(dtype) / 2) * size
-            status = Status.IMPRECISE if half else Status.FAIL
-            relative = error / size if size else (np.inf if error else 0.0)
-            digits = -np.log10(relative) if relative else np.inf
-            worst = Verdict(
-                Status.PASS if error <= allowed else status,
-                error,
-                relative,
-                digits=float(np.clip(digits, 0, dtype_digits(dtype))),
-                error_over_tolerance=ratio,
-                got=repr(claim),
-                expected=repr(expected),
-                detail=f"along random direction {index}" if error > allowed else "",
-            )
-    return worst
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One of two that are compared along `directions`, given as in `judge`."""
-
-    values: Array
-    sampled: Array | None
-    slopes: Slopes | None
-    directions: Slopes
-
-    @property
-    def knows(self) -> bool:
-        """Whether it has all elements, or slopes along these very directions."""
-        if self.sampled is None:
-            return True
-        return self.slopes is not None and self.slopes.same_directions(self.directions)
-
-    def has(self, index: int) -> bool:
-        """Whether it knows what it is along this direction."""
-        return self.sampled is None or (self.slopes is not None and index in self.slopes.known())
-
-    def along(self, index: int, direction: Array) -> tuple[float, float, float]:
-        """What it says, how far that may be off, and the size of its terms."""
-        if self.sampled is not None and self.slopes is not None:
-            slope = float(self.slopes.midpoints[index])
-            return slope, float(self.slopes.radii[index]), abs(slope)
-        terms = (self.values * direction).ravel()
-        total, lost = _sum(terms)
-        return total, lost, float(np.linalg.norm(terms))
-
-
-def _sum(terms: Array) -> tuple[float, float]:
-    """A sum and a bound of its rounding error. Exact sums of 1e7 terms take a second each; pairwise
-    ones lose half a unit for each halving."""
-    half_units = 2.0**-53 * float(np.abs(terms).sum())
-    if terms.size <= 2**16:
-        return (math.fsum(terms) if np.all(np.isfinite(terms)) else math.nan), half_units
-    return float(terms.sum(dtype=np.float64)), half_units * (16 + math.log2(terms.size))
+    text = f"kink: {next(agreeing, 'between')}"
+    detail = "; ".join(filter(None, (text, verdict.detail)))
+    return replace(verdict, status=Status.KINK, detail=detail)
 
 
 def _knows_too_little(uncertainty: Array | None, values: Array, indices: Array, dtype: str) -> bool:
@@ -318,9 +259,9 @@ def _knows_too_little(uncertainty: Array | None, values: Array, indices: Array, 
     proves nothing."""
     if uncertainty is None:
         return False
-    doubt = float(np.max(np.asarray(uncertainty).ravel()[indices], initial=0.0))
+    unsure = float(np.max(np.asarray(uncertainty).ravel()[indices], initial=0.0))
     largest = float(np.max(np.abs(values), initial=0.0))
-    return doubt > 10 ** (-dtype_digits(dtype) / 4) * largest > 0
+    return unsure > doubt.negligible(dtype) * largest > 0
 
 
 def _known(size: int, *sampled: Array | None) -> Array:
@@ -329,14 +270,10 @@ def _known(size: int, *sampled: Array | None) -> Array:
     return reduce(np.intersect1d, given) if given else np.arange(size)
 
 
-def _measure(
-    got: Array,
-    expected: Array,
-    allowed: Array,
-    indices: Array,
-    shape: tuple[int, ...],
-    dtype: str,
-) -> Verdict:
+def _measure(pairs: _Pairs, indices: Array, shape: tuple[int, ...], dtype: str) -> Verdict:
+    """How far off these numbers are, which are at `indices` of an array of `shape`; a pass where
+    all are within their tolerance."""
+    got, expected, allowed = pairs.got, pairs.want, pairs.allowed
     with np.errstate(all="ignore"):
         # Infinity is right where a number within the tolerance rounds to it; a tolerance that holds
         # every number is none for that.
@@ -354,11 +291,7 @@ def _measure(
     undefined = ~np.isfinite(error)
     ratio = np.where(undefined, np.inf, ratio)
     worst = int(np.argmax(ratio))
-    index = tuple(int(i) for i in np.unravel_index(int(indices[worst]), shape))
     full = dtype_digits(dtype)
-    with np.errstate(divide="ignore"):
-        correct = -np.log10(relative[worst]) if relative[worst] > 0 else full
-    digits = 0.0 if undefined[worst] else float(np.clip(correct, 0.0, full)) + 0.0
     detail = f"beyond the range of {dtype}, where infinity is right" if np.any(beyond) else ""
     if undefined[worst]:
         status = Status.FAIL
@@ -376,18 +309,37 @@ def _measure(
         _largest(error),
         _largest(relative),
         _largest(ulps),
-        digits,
+        _fewest_digits(pairs, relative, ratio, dtype),
         float(ratio[worst]),
-        "[" + ", ".join(map(str, index)) + "]" if index else "",
+        _place(int(indices[worst]), shape),
         _number(got[worst], dtype),
         repr(float(expected[worst])),
         detail,
     )
 
 
+def _fewest_digits(pairs: _Pairs, relative: Array, ratio: Array, dtype: str) -> float:
+    """Of any element but those that are zero up to rounding, of which no digit can be right; NaN
+    where there are no others, unless every number is exact."""
+    counted = (pairs.magnitude > pairs.zero) | (ratio > 1)
+    full = dtype_digits(dtype)
+    if not np.any(counted):
+        return full if not np.any(relative) else float("nan")
+    most = float(np.max(relative[counted]))
+    if np.isnan(most):
+        return 0.0
+    return full if most == 0 else float(np.clip(-np.log10(most), 0.0, full)) + 0.0
+
+
 def _largest(values: Array) -> float:
     """The maximum, NaN where any element is."""
     return float(np.max(values)) if values.size else 0.0
+
+
+def _place(index: int, shape: tuple[int, ...]) -> str:
+    """A flat index as a row shows it; empty for an array without axes."""
+    place = ", ".join(str(int(each)) for each in np.unravel_index(index, shape))
+    return f"[{place}]" if shape else ""
 
 
 def _number(value: float, dtype: str) -> str:

@@ -16,9 +16,10 @@ import numpy as np
 
 from harness.cell import Cell
 from harness.judging import rows
-from harness.judging.compare import Allows, Truth, Verdict, judge
+from harness.judging.compare import misshapen
 from harness.judging.subject import Subject
 from harness.judging.trial import WRONG, tried
+from harness.judging.verdict import Allows, Truth, Verdict
 from harness.model import DIRECTIONAL, Array, Gradients, Row, Status, TaskMode
 from harness.quantity import Quantity
 from harness.rounding.deviation import RoundingTolerance
@@ -65,10 +66,8 @@ class DirectionalCell:
 
     def _unjudged(self, mode: TaskMode, name: str, got: Array | None, reason: str) -> Verdict:
         """What is no such array is wrong without any reference."""
-        shapely = Truth(np.zeros(self.evidence.shape(mode, name)), "")
-        formal = judge(got, shapely, self.subject.tolerance(self.cell.dtype), self.cell.dtype)
-        wrong = got is None or formal.detail.startswith("wrong")
-        return formal if wrong else Verdict(Status.UNDECIDED, detail=f"no reference: {reason}")
+        formal = misshapen(got, self.evidence.shape(mode, name), self.cell.dtype)
+        return formal or Verdict(Status.UNDECIDED, detail=f"no reference: {reason}")
 
     def _verdict(self, mode: TaskMode, name: str, got: Array | None, truth: Truth) -> Verdict:
         verdict = self._judge(mode, name, got, truth)

@@ -22,8 +22,8 @@ import numpy as np
 from harness import trees
 from harness.backends.numeric import NumericBackend
 from harness.dtypes import FORMATS, dtype_digits, unit_roundoff
-from harness.judging.compare import DEFAULT_RTOL, Truth
 from harness.judging.evidence import Evidence
+from harness.judging.verdict import DEFAULT_RTOL, Truth
 from harness.model import Array, Gradients, Task, TaskMode
 from harness.program import ForwardOnly
 from harness.rounding.deviation import tolerance
@@ -59,6 +59,23 @@ class DirectionalEvidence:
 
     def truth(self, mode: TaskMode, name: str) -> Truth | str:
         """The reference, or why there is none."""
+        found = self._truth(mode, name)
+        if isinstance(found, str):
+            return found
+        whole = self._evidence.size(name) if mode == "hvp" else np.abs(self._evidence.values[name])
+        return replace(found, size=self._rate * np.where(np.isfinite(whole), whole, 0.0))
+
+    @cached_property
+    def _rate(self) -> float:
+        """The largest rate v / x at which an element moves along the tangents."""
+        leaves = trees.flatten(self.sample.inputs)
+        rates = [
+            np.abs(self.sample.tangents[path] / leaves[path])[leaves[path] != 0].max(initial=0.0)
+            for path in self.sample.differentiable
+        ]
+        return float(max(rates, default=0.0))
+
+    def _truth(self, mode: TaskMode, name: str) -> Truth | str:
         certified = self._certified(mode)
         if name in certified.sides:
             sides = certified.sides[name]
@@ -142,13 +159,8 @@ class DirectionalEvidence:
         if sides is None:
             return 0.0
         gradient = self._evidence.derivative(name, judged="").value
-        rates = [
-            np.abs(self.sample.tangents[path] / leaf)[leaf != 0].max(initial=0.0)
-            for path, leaf in trees.flatten(self.sample.inputs).items()
-            if path in self.sample.differentiable
-        ]
         finite = np.abs(gradient[np.isfinite(gradient)]).max(initial=0.0)
-        return np.where(np.abs(sides.left) <= sides.radius, finite * max(rates), 0.0) * (
+        return np.where(np.abs(sides.left) <= sides.radius, finite * self._rate, 0.0) * (
             unit_roundoff(dtype)
         )
 
@@ -163,7 +175,7 @@ def _confirms(rough: Truth, fine: Truth) -> bool:
 
 @dataclass(frozen=True)
 class RoundingBound:
-    """The tolerance of one JVP or HVP, in the place of a `compare.Tolerance`: bounds of rounding
+    """The tolerance of one JVP or HVP, in the place of a `verdict.Tolerance`: bounds of rounding
     errors, and what may be left of a zero.
 
     A bound beyond half of the digits of the largest number is cut off unless `whole`: what only the
@@ -175,7 +187,7 @@ class RoundingBound:
     whole: bool = False
 
     def array(self, expected: Array, dtype: str) -> Array:
-        """The absolute tolerance of each element."""
+        """As in `verdict.Allows`."""
         nothing = np.zeros(())
         explained = tolerance(expected, self.radius, dtype)
         if not self.whole:
@@ -184,3 +196,7 @@ class RoundingBound:
             least = tolerance(expected, nothing, dtype)
             explained = np.fmax(np.fmin(explained, most), least)
         return np.asarray(explained + tolerance(nothing, np.asarray(self.slack), dtype))
+
+    def zero(self, expected: Array, dtype: str) -> Array:
+        """As in `verdict.Allows`: what rounding leads to at most, and what is left of a zero."""
+        return tolerance(np.zeros(()), np.asarray(self.radius + self.slack), dtype)

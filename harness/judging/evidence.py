@@ -24,9 +24,10 @@ from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
 from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
-from harness.judging.compare import Tolerance, Truth, judge
+from harness.judging.compare import judge
+from harness.judging.verdict import Tolerance, Truth
 from harness.model import Array, Gradients, Sample, Status, Task
-from harness.program import Program
+from harness.program import Program, Trace
 from harness.rounding.deviation import Deviation, deviation
 from harness.truth.certificate import Certificate, certified_values, certify
 from harness.truth.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
@@ -119,6 +120,31 @@ class Evidence:
         `judged` is the backend that will be compared with it, since nothing is judged by itself
         where there is another opinion.
         """
+        return replace(self._derivative(name, judged), size=self.size(name))
+
+    def size(self, name: str) -> Array:
+        """By how much <cotangents, outputs> changes in units of the argument, elementwise, if both
+        change by their own size; a small element counts as one of the typical size."""
+        trace = self._trace
+        known = trace.saved if name in self.sample.intermediates else self._leaves
+        argument = np.abs(np.asarray(known[name]))
+        telling = argument[np.isfinite(argument) & (argument > 0)]
+        typical = float(np.median(telling)) if telling.size else 1.0
+        terms = zip(self.sample.cotangents, trace.outputs, strict=True)
+        changes = [np.abs(cotangent * np.asarray(output)) for cotangent, output in terms]
+        whole = sum(float(np.sum(each, where=np.isfinite(each))) for each in changes)
+        return np.asarray(whole / np.fmax(argument, typical))
+
+    @cached_property
+    def _leaves(self) -> dict[str, Array]:
+        return trees.flatten(self.sample.inputs)
+
+    @cached_property
+    def _trace(self) -> Trace:
+        with np.errstate(all="ignore"):
+            return self.program.forward(ManualBackend().xp, self.sample.inputs)
+
+    def _derivative(self, name: str, judged: str) -> Truth:
         certified = self._certified_derivative(name)
         if certified is not None:
             return certified

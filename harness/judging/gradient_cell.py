@@ -15,9 +15,10 @@ from harness.cell import Cell
 from harness.diagnose.signature import signature
 from harness.dtypes import is_half, unit_roundoff
 from harness.judging import rows
-from harness.judging.compare import DEFAULT_RTOL, Allows, Tolerance, Truth, Verdict, exactly
+from harness.judging.compare import exactly
 from harness.judging.subject import Subject
 from harness.judging.trial import WRONG, tried
+from harness.judging.verdict import DEFAULT_RTOL, Allows, Tolerance, Truth, Verdict
 from harness.model import Array, Gradients, Row, Sample, Status
 from harness.quantity import CERTIFICATE, Kind, Quantity
 from harness.rounding.deviation import RoundingTolerance

@@ -14,7 +14,7 @@ from harness import backends
 from harness.cases.schema import Gap
 from harness.cell import Cell
 from harness.errors import CaseError, HarnessError, Unsupported, visible
-from harness.judging.compare import Verdict
+from harness.judging.verdict import Verdict
 from harness.model import Failure, Gradients, Row, Status
 from harness.quantity import ALL, Quantity
 from harness.source import Code

@@ -22,8 +22,9 @@ from harness.cell import Cell
 from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
 from harness.judging import rows
-from harness.judging.compare import Tolerance, Truth, judge
+from harness.judging.compare import judge
 from harness.judging.subject import Subject
+from harness.judging.verdict import Tolerance, Truth
 from harness.model import Array, Gradients, Row, Status
 from harness.quantity import Quantity
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from harness import backends
 from harness.cell import Cell
-from harness.judging.compare import Allows, Truth, Verdict, judge
+from harness.judging.compare import judge
+from harness.judging.verdict import Allows, Truth, Verdict
 from harness.model import Array, Gradients, Status
 
 WRONG = (Status.FAIL, Status.IMPRECISE)

@@ -108,14 +108,14 @@ def tolerance(expected: Array, deviation: Array, dtype: str, k: float | None = N
     """`k` (u |expected| + deviation): the absolute error that rounding explains, elementwise; `k`
     is the constant of the dtype if none is given.
 
-    What underflow may do is added to that: where frameworks flush what is below the smallest normal
-    number to zero, that number.
+    What one underflow may do is added to that: where frameworks flush what is below the smallest
+    normal number to zero, that number. What others did before is part of the deviation.
     """
     size = np.abs(np.asarray(expected, dtype=np.float64))
     known = FORMATS[dtype]
     if k is None:
         k = K_BFLOAT16 if dtype == "bfloat16" else K
-    return np.asarray(k * (known.unit * size + deviation + known.underflow))
+    return np.asarray(k * (known.unit * size + deviation) + known.underflow)
 
 
 def evaluate(
@@ -162,10 +162,14 @@ def _distance(erring: Array, exact: Array, name: str) -> Array:
 
 @dataclass(frozen=True)
 class RoundingTolerance:
-    """The tolerance of one quantity, in the place of a `compare.Tolerance`."""
+    """The tolerance of one quantity, in the place of a `verdict.Tolerance`."""
 
     deviation: Array
 
     def array(self, expected: Array, dtype: str) -> Array:
-        """The absolute tolerance of each element."""
+        """As in `verdict.Allows`."""
         return tolerance(expected, self.deviation, dtype)
+
+    def zero(self, expected: Array, dtype: str) -> Array:
+        """As in `verdict.Allows`: what rounding explains besides that of the number itself."""
+        return tolerance(np.zeros(()), self.deviation, dtype)

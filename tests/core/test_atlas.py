@@ -13,7 +13,8 @@ import pytest
 from builders import program_from, sample_for, write_case
 
 from harness.atlas import classify
-from harness.judging.compare import Tolerance, Truth, judge
+from harness.judging.compare import judge
+from harness.judging.verdict import Tolerance, Truth
 from harness.model import Mark, Status
 from harness.report import atlas
 from harness.truth.certificate import certify

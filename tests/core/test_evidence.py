@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from builders import program_from, sample_for
 
-from harness.judging.compare import Tolerance, judge
+from harness.judging.compare import judge
 from harness.judging.evidence import Evidence
+from harness.judging.verdict import Tolerance
 from harness.model import Status
 
 DISTANCE = """

@@ -17,7 +17,8 @@ from harness.differences.derivative import NEAR, scales_in
 from harness.differences.stencils import SCHEMES, weights
 from harness.directions import Slopes
 from harness.errors import Unsupported
-from harness.judging.compare import Tolerance, Truth, judge
+from harness.judging.compare import judge
+from harness.judging.verdict import Tolerance, Truth
 from harness.model import Gradients, Status, Task
 from harness.truth.lifted import MOST, Lifted
 
@@ -297,7 +298,7 @@ def numeric_truth(found: Gradients, slopes: Slopes) -> Truth:
 def test_an_element_beside_an_edge_hides_no_other(
     scaled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With plain directions, all of which it keeps from moving, an error in another is missed."""
+    """With plain directions, all of which it keeps from moving, nothing can be said of another."""
     if not scaled:
         monkeypatch.setattr("harness.differences.derivative.NEAR", 0.0)
     found, claimed = beside_an_edge()
@@ -305,10 +306,10 @@ def test_an_element_beside_an_edge_hides_no_other(
     assert len(slopes.known()) == 8
     reference = numeric_truth(found, slopes)
     right = judge(claimed, reference, Tolerance(1e-12), "float64")
-    assert right.status == Status.PASS, right
+    assert right.status == (Status.PASS if scaled else Status.UNDECIDED), right
     claimed[np.setdiff1d(np.arange(BIG), found.sampled["x"])[WRONG]] *= 1 + 1e-4
     wrong = judge(claimed, reference, Tolerance(1e-12), "float64")
-    assert (wrong.status != Status.PASS) == scaled, wrong
+    assert (wrong.status in (Status.FAIL, Status.IMPRECISE)) == scaled, wrong
 
 
 def test_what_is_said_of_elements_beside_an_edge_is_true() -> None:
