@@ -47,7 +47,9 @@ def test_what_is_not_a_number_is_no_reference(backward: bool) -> None:
     assert value.sampled is not None
     assert value.sampled.tolist() == [1]
     verdict = judge(np.array([np.nan, np.log(2.0)]), value, Tolerance(), "float64")
-    assert verdict.status == Status.PASS
+    assert verdict.status == Status.UNDECIDED
+    assert "judged at 1 of 2 elements" in verdict.detail
+    assert judge(np.array([np.nan, 1.0]), value, Tolerance(), "float64").status == Status.FAIL
     nothing = evidence(text, x=[-1.0]).value("f")
     assert judge(np.array([np.nan]), nothing, Tolerance(), "float64").status == Status.UNDECIDED
     slope = evidence(text, x=[-1.0]).derivative("x", judged="torch")
