@@ -35,9 +35,8 @@ from harness.backends.manual import ManualBackend
 from harness.cases import registry
 from harness.cases.case import Case, load
 from harness.cases.sampling import draw_sample
-from harness.diagnose.blame import ranked, suspects
-from harness.diagnose.inquest import inquire
-from harness.diagnose.repair import repairs
+from harness.diagnose.accusation import Accusation
+from harness.diagnose.charge import Certainty
 from harness.engine import Engine
 from harness.model import GOOD, Gradients, Row, Sample, Status
 from harness.plan import Cell, Request
@@ -254,10 +253,11 @@ class Bench:
         """Whether the line that is blamed is the mutated one."""
         code = mutant.code(case)
         program = mutant.program(case)
-        findings = inquire(program, sample, code.file)
-        found = suspects(code, findings)
-        mended = repairs(code, program, sample, found)
-        lines = [each.step.line for each in ranked(found, mended)]
+        accusation = Accusation(code, program, sample)
+        charge, findings = accusation.charge, accusation.findings
+        lines = [each.number for each in charge.lines]
+        mended = [each.number for each in charge.lines if each.repair is not None]
+        promised = charge.certainty in (Certainty.PROVED, Certainty.REPAIRED)
         places = self.score.places
         places[f"{kind}"] += 1
         if not lines:
@@ -266,6 +266,8 @@ class Bench:
         places[f"{kind} three"] += mutant.line in lines[:3]
         places[f"{kind} mended"] += bool(mended)
         places[f"{kind} amiss"] += bool(mended) and mutant.line not in mended
+        places[f"{kind} promised"] += promised
+        places[f"{kind} false"] += promised and lines[:1] != [mutant.line]
         if kind == "live" and lines[:1] != [mutant.line]:
             self.score.misplaced.append(
                 f"{case.name}:{mutant.line}: {mutant.source}  ({mutant.operator}; blamed "
@@ -363,7 +365,8 @@ def report(score: Score, sizes: Iterable[float]) -> None:
             f"({places[f'{name} first'] / max(count, 1):.1%}), among three "
             f"{places[f'{name} three']} ({places[f'{name} three'] / max(count, 1):.1%}), "
             f"nothing named {places[f'{name} nothing']}, a repair told {places[f'{name} mended']} "
-            f"(of other lines only: {places[f'{name} amiss']})"
+            f'(of other lines only: {places[f"{name} amiss"]}), "the fault is in" said '
+            f"{places[f'{name} promised']} times (falsely: {places[f'{name} false']})"
         )
     print("mutants: " + ", ".join(f"{count} {name}" for name, count in score.kinds.items()))
     print("seconds: " + ", ".join(f"{name} {each:.0f}" for name, each in score.seconds.items()))

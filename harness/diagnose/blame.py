@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 
 from harness.diagnose import dataflow
 from harness.diagnose.dataflow import Step, Suspect
 from harness.diagnose.inquest import Findings
 from harness.source import Code
-
-
-def blame(code: Code, findings: Findings, repairs: Mapping[int, str] | None = None) -> str:
-    """The faulty line of `backward`, as file, line and source; several in order of suspicion.
-
-    `repairs`, as `harness.diagnose.repair` finds them: the lines that one edit makes right, and
-    what they become. Where there are any, only they are named.
-    """
-    repairs = repairs or {}
-    found = ranked(suspects(code, findings), repairs)[:3]
-    if not found:
-        return ""
-    lines = {
-        each.step.line: f"{code.file}:{each.step.line}: `{each.step.source}`" for each in found
-    }
-    mended = [
-        f"{lines[line]}, which is right as `{text}`"
-        for line, text in repairs.items()
-        if line in lines
-    ]
-    if mended:
-        return f"the fault is in {', or in '.join(mended)}"
-    if found[0].proved:
-        first = lines[found[0].step.line]
-        return f"the fault is in {first}, since all that it is computed from is right"
-    return f"the fault is in {' or '.join(lines.values())}"
-
-
-def ranked(found: Sequence[Suspect], repairs: Mapping[int, str]) -> list[Suspect]:
-    """The first suspect of each line, those that can be repaired first."""
-    by_line = {each.step.line: each for each in reversed(found)}
-    order = [line for line in repairs if line in by_line]
-    order += [each.step.line for each in found if each.step.line not in repairs]
-    return [by_line[line] for line in dict.fromkeys(order)]
 
 
 def suspects(code: Code, findings: Findings) -> list[Suspect]:

@@ -54,13 +54,18 @@ _INNER = (
 @dataclass(frozen=True)
 class Scope:
     """What a line of `backward` may use: `shapes` of the arrays in scope; `numbers`, `keys` (of a
-    subscript), `tests` (comparisons) and `functions` of `xp` that the case uses anywhere."""
+    subscript), `tests` (comparisons) and `functions` of `xp` that the case uses anywhere. Of what
+    is in scope, `masks` are arrays of booleans, `unread` the names that no line reads, and `parts`
+    subscripts of arrays as they stand somewhere."""
 
     shapes: Mapping[str, tuple[int, ...]]
     numbers: tuple[float, ...] = ()
     keys: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     functions: frozenset[str] = frozenset()
+    masks: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def like(self, name: str) -> list[str]:
         """The other arrays of the same shape."""
@@ -103,6 +108,28 @@ def _within(rule: Rule, node: ast.AST, scope: Scope) -> Iterator[ast.expr]:
                 several = [*children[:index], new, *children[index + 1 :]]
                 setattr(changed, field, several if isinstance(value, list) else new)
                 yield changed  # type: ignore[misc]
+
+
+def _unread(node: ast.expr, text: str, scope: Scope, place: bool) -> Iterator[str]:
+    """A name that nobody reads was meant to be read."""
+    for name in scope.unread:
+        if isinstance(node, ast.Name) and node.id != name:
+            yield name
+        if place and not isinstance(node, ast.Constant | ast.Compare):
+            for sign in "*/+-":
+                yield f"{text} {sign} {name}"
+            yield f"{text} * {name}[..., None]"
+            for other in (*scope.shapes, *scope.parts):
+                for sign in "+-":
+                    yield f"{text} {sign} {name} * {other}"
+                    yield f"{text} {sign} {name} / {other}"
+
+
+def _forgotten_mask(node: ast.expr, text: str, scope: Scope, place: bool) -> Iterator[str]:
+    if place and not isinstance(node, ast.Constant | ast.Compare):
+        for name in scope.masks:
+            for index in ("", "[..., None]"):
+                yield f"xp.where({name}{index}, {text}, xp.zeros_like({text}))"
 
 
 def _sign(node: ast.expr, text: str, _: Scope, place: bool) -> Iterator[str]:
@@ -285,6 +312,8 @@ def _inner(node: ast.expr, text: str, scope: Scope, place: bool) -> Iterator[str
 
 #: The most frequent mistakes first; of several repairs that are right the first is told.
 RULES: tuple[Rule, ...] = (
+    _unread,
+    _forgotten_mask,
     _sign,
     _comparison,
     _transposed,

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.diagnose import dataflow
-from harness.diagnose.blame import blame, suspects
+from harness.diagnose.accusation import Accusation
+from harness.diagnose.blame import suspects
+from harness.diagnose.charge import Certainty
 from harness.diagnose.dataflow import Step
 from harness.diagnose.inquest import Findings, inquire
 from harness.source import parse
@@ -149,9 +151,11 @@ def test_the_line_to_blame(body: str, faulty: int | None, proved: bool) -> None:
         return
     assert found[0].step.line - first == faulty
     assert found[0].proved == proved
-    message = blame(code, inquire(program, sample, "demo.py"))
-    assert f"demo.py:{first + faulty}: `{body.split(chr(10))[faulty - 1]}`" in message
-    assert ("since all that it is computed from is right" in message) == proved
+    accusation = Accusation(code, program, sample)
+    assert accusation.charge.lines[0].number - first == faulty
+    assert (accusation.charge.certainty is Certainty.PROVED) == proved
+    source = body.split("\n")[faulty - 1]
+    assert f"demo.py:{first + faulty}: `{source}`" in str(accusation.charge)
 
 
 def test_a_return_that_may_lack_a_factor_is_a_suspect() -> None:
@@ -171,8 +175,8 @@ def test_what_a_line_is_computed_from_nearest_first() -> None:
 
 def test_nothing_wrong_nobody_to_blame() -> None:
     code = parse(f"{FORWARD}\ndef backward(xp, df, x, y, r):\n    return df, df\n", "demo.py")
-    assert blame(code, Findings(right=("x", "y"))) == ""
-    assert blame(parse(FORWARD, "demo.py"), Findings(wrong=("x",))) == ""
+    assert suspects(code, Findings(right=("x", "y"))) == []
+    assert suspects(parse(FORWARD, "demo.py"), Findings(wrong=("x",))) == []
 
 
 @st.composite
