@@ -77,6 +77,7 @@ def measure(cells: int) -> dict[str, float]:
     from harness.cases.case import load
     from harness.execution.journal import Journal, Keys
     from harness.execution.run import Run
+    from harness.model import failing
     from harness.plan import Request
     from harness.plan import cells as planned
     from harness.report import files, tables
@@ -113,7 +114,7 @@ def measure(cells: int) -> dict[str, float]:
         stage("table")
         text = files.csv_text(table)
         stage("csv")
-        report = files.markdown(rows, table, "harness run", {}, {})
+        report = files.markdown(rows, failing(rows), table, "harness run", {}, {})
         stage("markdown")
         files.write_texts(folder, {files.CSV: text, files.MARKDOWN: report})
         stage("files")

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from harness.execution.run import Run
 from harness.execution.workers import TIMEOUT, LocalWorkers, cores
 from harness.judging.cell import judged
 from harness.judging.subject import Subject
-from harness.model import Mode, Row, Status
+from harness.model import Mode, Row, Status, failing
 from harness.plan import Request, cells
 from harness.report.message import explain
 from harness.source import Code
@@ -44,19 +44,20 @@ MODES: tuple[Mode, ...] = ("value", "vjp")
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of a check."""
+    """The rows of a check; `strict` says that what is not proved fails it."""
 
     rows: tuple[Row, ...]
+    strict: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether every row is good."""
+        """Whether no row fails the check."""
         return not self.failures
 
     @property
     def failures(self) -> tuple[Row, ...]:
-        """The rows that are not good."""
-        return tuple(row for row in self.rows if not row.good)
+        """The rows that are not good; where it is strict, those besides that are not proved."""
+        return tuple(failing(self.rows, strict=self.strict))
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -83,6 +84,7 @@ def check(
     dtype: str | None = None,
     rtol: float | None = None,
     atol: float = 0.0,
+    require: Literal["verified"] | None = None,
     **inputs: Any,
 ) -> Report:
     """Check a hand-written backward, and the frameworks, on one point.
@@ -94,7 +96,9 @@ def check(
     they differ. Without `backends`, every installed one is run, and one that cannot do the function
     is reported without being held against it. Without `rtol` and `atol`, the tolerance is what the
     rounding of these functions explains, as in a case that declares none; with either, an element
-    may be off by `atol` + `rtol` |expected| (`rtol`: the default of the dtype).
+    may be off by `atol` + `rtol` |expected| (`rtol`: the default of the dtype). With
+    `require="verified"`, whatever is not proved fails: `undecided` rows, and those that are judged
+    by numeric differences or the backward alone.
 
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
@@ -108,7 +112,7 @@ def check(
     program, file, _ = program_of(forward, backward)
     parameters = program.parameters
     for name in parameters:
-        if name in ("backends", "dtype", "rtol", "atol"):
+        if name in ("backends", "dtype", "rtol", "atol", "require"):
             raise UsageError(f"`{name}` is an option of `check`; rename the input of `forward`")
     backends = (backends,) if isinstance(backends, str) else backends
     for text in backends or ():
@@ -150,13 +154,10 @@ def check(
             continue
         cell = Cell(name, POINT, SIZE, dtype, label)
         rows += judged(cell, answer(subject, backend_for(label, dtype), MODES), subject)
-    report = Report(tuple(rows))
+    report = Report(tuple(rows), _strict(require))
     excused = Status.UNSUPPORTED if backends is None else None
-    bad = [
-        row
-        for row in rows
-        if row.status == Status.MISSING or not (row.good or row.status == excused)
-    ]
+    bad = [row for row in report.failures if row.status != excused]
+    bad += [row for row in rows if row.status == Status.MISSING]
     if bad:
         # No command repeats a check of two functions in memory: the call itself does.
         raise GradientMismatch("\n".join(explain(row) for row in bad))
@@ -170,6 +171,7 @@ def run(
     executor: Executor | None = None,
     jobs: int | None = None,
     timeout: float = TIMEOUT,
+    require: Literal["verified"] | None = None,
     **options: Any,
 ) -> Report:
     """What `harness run` does, as a report: every method on every case that matches.
@@ -178,7 +180,8 @@ def run(
     `options` are the fields of `harness.plan.Request` (`backends`, `dtypes`, `modes`, `points`,
     `sizes`, `draws`, `seed`, ...). `executor` is any `concurrent.futures.Executor` to run the tasks
     on, `jobs` at a time; without one, worker processes of this machine do it, and `jobs=0` means
-    this process. `timeout` is in seconds.
+    this process. `timeout` is in seconds. With `require="verified"`, whatever is not proved is
+    among the report's failures.
 
     A script that calls this starts processes that import the script: what it does belongs under
     `if __name__ == "__main__":`, unless `jobs=0`. Nothing is raised for a row that is not good.
@@ -197,7 +200,7 @@ def run(
     elif jobs:
         workers = LocalWorkers(jobs, timeout=timeout)
     found = dict(Run(loaded, request, plan, workers).rows())
-    return Report(tuple(row for cell in plan for row in found[cell]))
+    return Report(tuple(row for cell in plan for row in found[cell]), _strict(require))
 
 
 def _common_dtype(arrays: dict[str, Any]) -> str:
@@ -210,3 +213,9 @@ def _common_dtype(arrays: dict[str, Any]) -> str:
         )
     (common, *more) = sorted(kinds)
     return common if not more and common in DTYPES else "float64"
+
+
+def _strict(require: str | None) -> bool:
+    if require not in (None, "verified"):
+        raise UsageError(f'`require` is "verified" or nothing; got {require!r}')
+    return require == "verified"

@@ -184,6 +184,11 @@ def _run(command: argparse.ArgumentParser) -> None:
         help="also the gradient of every named intermediate, by every method",
     )
     _several(command, "--require", "NAME", "fail if this backend is not installed ('all': any)")
+    command.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail if anything is not proved: `undecided`, or judged by approximations alone",
+    )
     _reports(command, "results.csv and report.md")
     _workers(command)
 

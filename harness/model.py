@@ -7,6 +7,7 @@ order of the CSV file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
@@ -65,6 +66,10 @@ _RANKS = {status: rank for rank, status in enumerate(Status)}
 EXCUSED = frozenset({Status.UNSTABLE, Status.CONVENTION, Status.JUMP})
 #: The statuses that leave a run good, each row of them being what its author expects.
 GOOD = EXCUSED | {Status.PASS, Status.KINK, Status.UNDECIDED, Status.KNOWN, Status.MISSING}
+
+
+#: The references that are no approximation.
+PROOFS = frozenset({"certified", "printed", "closed form"})
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,21 @@ class Row:
     def good(self) -> bool:
         """Whether the row is what its author expects; an exit status of 0 needs all of them."""
         return self.status in GOOD and not (self.written and self.status in EXCUSED)
+
+    @property
+    def proved(self) -> bool:
+        """Whether it is good by more than the agreement of two approximations: by a certified
+        number, one that its source printed, or a closed form. A declared gap and a method that is
+        not installed claim nothing, so there is nothing to prove."""
+        if self.status in (Status.KNOWN, Status.MISSING):
+            return True
+        return self.good and self.status != Status.UNDECIDED and self.reference in PROOFS
+
+
+def failing(rows: Iterable[Row], *, strict: bool = False) -> list[Row]:
+    """The rows that fail a run: those that are not good and, where it is `strict`, those besides
+    that are not proved."""
+    return [row for row in rows if not row.good or (strict and not row.proved)]
 
 
 @dataclass(frozen=True)

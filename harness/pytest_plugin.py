@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("require", "backends whose absence is a failure, not a skip ('all': any)"),
     ):
         group.addoption(f"--harness-{name}", action="append", default=[], metavar="NAME", help=text)
+    group.addoption(
+        "--harness-strict", action="store_true", help="fail where anything is not proved"
+    )
     group.addoption("--harness-draws", type=int, default=3, help="random points per case")
     group.addoption("--harness-seed", type=int, default=0, help="seed of the random draws")
     parser.addini("harness_cases", "folders of gradient cases", type="paths", default=[])
@@ -112,7 +115,9 @@ class CellItem(pytest.Item):
     def runtest(self) -> None:
         """Fails with the harness's message; skips a missing framework; a gap is an xfail."""
         again = _again(self)
-        verdict(self.engine.rows(self.cell), _required(self.config), lambda _row: again)
+        strict = self.config.getoption("harness_strict")
+        rows = self.engine.rows(self.cell)
+        verdict(rows, _required(self.config), lambda _row: again, strict=strict)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The message alone: the harness's own frames would hide it."""
@@ -127,18 +132,23 @@ class CellItem(pytest.Item):
 
 
 def verdict(
-    rows: Sequence[Row], required: Iterable[str] = (), again: Callable[[Row], str] = lambda _row: ""
+    rows: Sequence[Row],
+    required: Iterable[str] = (),
+    again: Callable[[Row], str] = lambda _row: "",
+    *,
+    strict: bool = False,
 ) -> None:
     """Turn rows into what pytest understands.
 
-    `again` gives the command that repeats a row. Raises GradientMismatch if a row is not good or a
-    required backend is missing; skips if the backend is missing; xfails if a declared gap was met.
+    `again` gives the command that repeats a row. Raises GradientMismatch if a row is not good, if
+    one is not proved where it is `strict`, or if a required backend is missing; skips if the
+    backend is missing; xfails if a declared gap was met.
     """
-    from harness.model import Status
+    from harness.model import Status, failing
     from harness.report.message import explain, gather
 
     __tracebackhide__ = True
-    bad = [row for row in rows if not row.good]
+    bad = failing(rows, strict=strict)
     if bad:
         messages = (explain(row, again(row), others) for row, others in gather(bad))
         raise GradientMismatch("\n".join(messages))
@@ -179,12 +189,14 @@ class CellCheck:
         """The method's bare numbers: `values`, `gradients`, `seconds`."""
         return self._cases.engine.gradients(self.cell)
 
-    def check(self, require: Iterable[str] = ()) -> None:
-        """Fail, skip or xfail the test as a collected case would."""
+    def check(self, require: Iterable[str] = (), *, strict: bool = False) -> None:
+        """Fail, skip or xfail the test as a collected case would. `require` names backends whose
+        absence is a failure; `strict`: so is whatever is not proved."""
         from harness.report.message import reproduce
 
         __tracebackhide__ = True
-        verdict(self.rows(), require, lambda row: reproduce(row, self._cases.options))
+        again = partial(reproduce, options=self._cases.options)
+        verdict(self.rows(), require, again, strict=strict)
 
 
 class _Cases:
@@ -278,6 +290,7 @@ def _again(item: CellItem) -> str:
     """The command that repeats one item."""
     file = os.path.relpath(item.path, item.config.invocation_params.dir)
     words = ["pytest", f"{file}::{item.name}"]
+    words += ["--harness-strict"] if item.config.getoption("harness_strict") else []
     for name in ("backend", "dtype"):
         values = item.config.getoption(f"harness_{name}")
         words += [f"--harness-{name}={value}" for value in values]

@@ -18,13 +18,13 @@ from harness.errors import UsageError, did_you_mean
 from harness.execution.dispatch import Workers
 from harness.execution.journal import JOURNAL, Journal, Keys
 from harness.execution.run import Run
-from harness.model import Row, Status
+from harness.model import Row, Status, failing
 from harness.plan import Request, cells
 from harness.report import files, terminal
 
 
 def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Workers | None) -> int:
-    """Exit status 0 if all rows are good, 1 if one is not, 2 if nothing was compared."""
+    """Exit status 0 if no row fails the run, 1 if one does, 2 if nothing was compared."""
     modes: dict[str, Any] = {"modes": cli.split(options.mode)} if options.mode else {}
     request = Request(
         backends=cli.split(options.backend),
@@ -69,7 +69,7 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
     if rows:
         report = str(folder / files.MARKDOWN) if folder else ""
         try:
-            terminal.summary(rows, again, report, work.peaks)
+            terminal.summary(rows, again, report, work.peaks, strict=options.strict)
             sys.stdout.flush()
         except BrokenPipeError:
             cli.unread()
@@ -87,13 +87,14 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
             options=again,
             peaks=work.peaks,
             unfinished=len(plan) - len(done),
+            strict=options.strict,
         )
     if interrupted:
         print(_farewell(options, folder, len(rows)), file=sys.stderr)
         return cli.INTERRUPTED
     if unsaid:
         raise unsaid
-    return _status(rows, required)
+    return _status(rows, required, strict=options.strict)
 
 
 def _farewell(options: argparse.Namespace, folder: Path | None, comparisons: int) -> str:
@@ -114,6 +115,7 @@ def _common(options: argparse.Namespace) -> list[str]:
         words += ["--step", repr(options.step)]
     if options.numeric != "auto":
         words += ["--numeric", options.numeric]
+    words += ["--strict"] if options.strict else []
     return words + (["--intermediates"] if options.intermediates else [])
 
 
@@ -123,7 +125,7 @@ def _check_required(names: Sequence[str]) -> None:
             raise UsageError(f"no backend `{name}`; {did_you_mean(name, backends.names())}")
 
 
-def _status(rows: Sequence[Row], required: Sequence[str]) -> int:
+def _status(rows: Sequence[Row], required: Sequence[str], *, strict: bool = False) -> int:
     wanted = dict.fromkeys(name for name in required if name != "all")
     if "all" in required:
         wanted |= dict.fromkeys(row.backend.method for row in rows)
@@ -131,7 +133,7 @@ def _status(rows: Sequence[Row], required: Sequence[str]) -> int:
     for name in absent:
         command = backends.backend_class(name).install
         print(f"error: `{name}` is required and not installed: {command}", file=sys.stderr)
-    if absent or any(not row.good for row in rows):
+    if absent or failing(rows, strict=strict):
         return cli.FAILED
     if all(row.status == Status.MISSING for row in rows):
         print("error: nothing was compared; no method asked for is installed", file=sys.stderr)

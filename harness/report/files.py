@@ -14,7 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from harness.errors import UsageError
-from harness.model import Row
+from harness.model import Row, failing
 from harness.report import tables
 from harness.report.message import explain, gather, reproduce
 
@@ -47,17 +47,20 @@ def write(
     options: Sequence[str] = (),
     peaks: Mapping[tuple[str, str], int] | None = None,
     unfinished: int = 0,
+    strict: bool = False,
 ) -> list[Path]:
     """Write both files and return their paths.
 
     `versions` are the lines of the environment table; `descriptions` gives `summary`, `formula`
     and `source` of each case; `options` are those that a row's reproducing command needs besides
     what the row says; `peaks` gives the most bytes that a worker held, by case and worker;
-    `unfinished` is how many cells an interrupted run has left. Raises UsageError if the folder
-    cannot be written to.
+    `unfinished` is how many cells an interrupted run has left; `strict` says that what is not
+    proved fails. Raises UsageError if the folder cannot be written to.
     """
-    table = tables.frame(rows)
-    text = markdown(rows, table, command, versions, descriptions, options, peaks or {}, unfinished)
+    table, bad = tables.frame(rows), failing(rows, strict=strict)
+    text = markdown(
+        rows, bad, table, command, versions, descriptions, options, peaks or {}, unfinished
+    )
     return write_texts(folder, {CSV: csv_text(table), MARKDOWN: text})
 
 
@@ -85,6 +88,7 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def markdown(
     rows: Sequence[Row],
+    bad: Sequence[Row],
     table: pd.DataFrame,
     command: str,
     versions: Mapping[str, str],
@@ -93,7 +97,7 @@ def markdown(
     peaks: Mapping[tuple[str, str], int] = MappingProxyType({}),
     unfinished: int = 0,
 ) -> str:
-    """The whole report as GitHub-flavoured Markdown."""
+    """The whole report as GitHub-flavoured Markdown; `bad` are the rows that fail the run."""
     total = ", ".join(f"{number} {status}" for status, number in tables.counts(table).items())
     found = tables.summaries(table)
     parts = [
@@ -107,10 +111,10 @@ def markdown(
     for dtype, matrix in found.items():
         parts += [f"### {escape(dtype)}"] if len(found) > 1 else []
         parts.append(markdown_table(matrix))
-    bad = gather(rows)
     if bad:
         parts.append("## What is not good")
-        parts.extend(fence(explain(row, reproduce(row, options), others)) for row, others in bad)
+        messages = (explain(row, reproduce(row, options), others) for row, others in gather(bad))
+        parts.extend(map(fence, messages))
     proved = tables.certificates(table)
     if not proved.empty:
         parts += [

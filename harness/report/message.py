@@ -13,16 +13,15 @@ from harness.quantity import ALL
 
 
 def gather(rows: Sequence[Row]) -> list[tuple[Row, int]]:
-    """The rows that are not good, each with the number of others that say the same.
+    """Rows that fail a run, each with the number of others that say the same.
 
     A line that raises does so for every method at every point: that is one message, not dozens.
     """
     found: dict[object, tuple[Row, int]] = {}
     for index, row in enumerate(rows):
-        if not row.good:
-            key = index if row.got or not row.detail else (row.case, row.status, row.detail)
-            first, others = found.get(key, (row, -1))
-            found[key] = (first, others + 1)
+        key = index if row.got or not row.detail else (row.case, row.status, row.detail)
+        first, others = found.get(key, (row, -1))
+        found[key] = (first, others + 1)
     return list(found.values())
 
 

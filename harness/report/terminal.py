@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from harness.model import GOOD, Row, Status
+from harness.model import GOOD, Row, Status, failing
 from harness.report import tables
 from harness.report.console import Output
 from harness.report.message import explain, gather, reproduce
@@ -74,8 +74,10 @@ def summary(
     options: Sequence[str] = (),
     report: str = "",
     peaks: Mapping[tuple[str, str], int] | None = None,
+    *,
+    strict: bool = False,
 ) -> None:
-    """Print the matrix of cases by backends, every row that is not good (the first 20 in full),
+    """Print the matrix of cases by backends, every row that fails the run (the first 20 in full),
     what is not installed, and the counts.
 
     `options` are those that a row's reproducing command needs besides what the row says; `report`
@@ -93,7 +95,7 @@ def summary(
         for line in matrix_lines(matrix, width, tick):
             _say(console, line)
         _say(console, Text())
-    _failures(console, gather(rows), options, report)
+    _failures(console, gather(failing(rows, strict=strict)), options, report)
     for backend, detail in _missing(rows).items():
         _say(console, Text(f"{backend} is {detail}"))
     if peaks:

@@ -395,3 +395,16 @@ def test_workers_that_would_never_work_are_refused(jobs: int, executor: Any) -> 
 
 def test_who_lacks_the_dtype_is_not_asked() -> None:
     assert harness.check(forward, backward, x=X, dtype="bfloat16").ok
+
+
+def test_what_is_not_proved_fails_a_check_that_requires_it() -> None:
+    def forward(xp, x):
+        f = xp.linalg.svdvals(x[:, None])
+        return f
+
+    x = np.array([1.0, 2.0])
+    assert harness.check(forward, backends="numeric", x=x).ok
+    with pytest.raises(GradientMismatch, match="numeric"):
+        harness.check(forward, backends="numeric", require="verified", x=x)
+    with pytest.raises(UsageError, match="verified"):
+        harness.check(forward, require="proved", x=x)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.model import Row, Status
+from harness.model import Row, Status, failing
 from harness.report import files, tables
 
 COLUMNS = (
@@ -45,7 +45,7 @@ def write(folder: Path, rows: list[Row], **changes: Any) -> None:
 
 def report(rows: list[Row], **changes: Any) -> str:
     options: dict[str, Any] = {"command": "harness run", "versions": {}, "descriptions": {}}
-    return files.markdown(rows, tables.frame(rows), **{**options, **changes})
+    return files.markdown(rows, failing(rows), tables.frame(rows), **{**options, **changes})
 
 
 def test_columns_are_those_of_the_design_in_its_order(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from test_report_files import BAD, ROW
 
 from harness.cli import parser
-from harness.model import Row, Status
+from harness.model import Row, Status, failing
 from harness.plan import Cell
 from harness.report import tables, terminal
 from harness.report.message import explain, gather, reproduce
@@ -107,7 +107,7 @@ def test_the_reproducing_command_says_what_the_row_says(row: Row) -> None:
 def test_rows_that_say_the_same_are_one_message() -> None:
     error = replace(ROW, status=Status.ERROR, got="", expected="", detail="demo.py:3: boom")
     rows = [error, ROW, replace(error, point="draw0"), BAD, replace(error, case="other")]
-    assert gather(rows) == [(error, 1), (BAD, 0), (replace(error, case="other"), 0)]
+    assert gather(failing(rows)) == [(error, 1), (BAD, 0), (replace(error, case="other"), 0)]
     assert "also in    1 other comparison\n" in explain(error, "x", 1)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from harness.model import Row, Status
+from harness.model import Row, Status, failing
 
 
 def row(status: Status, *, written: bool = False) -> Row:
@@ -29,3 +31,24 @@ def test_a_wrong_number_is_never_good_and_a_right_one_always(written: bool) -> N
 def test_the_worst_status_is_the_one_of_highest_rank() -> None:
     assert Status.PASS.rank < Status.UNDECIDED.rank < Status.IMPRECISE.rank < Status.FAIL.rank
     assert max(Status, key=lambda status: status.rank) is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "reference", "proved"),
+    [
+        (Status.PASS, "certified", True),
+        (Status.PASS, "printed", True),
+        (Status.PASS, "numeric", False),
+        (Status.PASS, "manual", False),
+        (Status.UNDECIDED, "certified", False),
+        (Status.KINK, "certified", True),
+        (Status.KNOWN, "", True),
+        (Status.MISSING, "", True),
+    ],
+)
+def test_what_is_not_proved_fails_a_strict_run_alone(
+    status: Status, reference: str, proved: bool
+) -> None:
+    rows = [replace(row(status), reference=reference)]
+    assert failing(rows) == []
+    assert failing(rows, strict=True) == ([] if proved else rows)
