@@ -14,8 +14,9 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.errors import CaseError, did_you_mean
 from harness.namespace import LINALG, NAMES
@@ -63,9 +64,17 @@ class Procedure:
         return next((stage for stage in reversed(self.stages) if stage.name == name), None)
 
 
+class Module(NamedTuple):
+    """A Python file beside a case, and its text."""
+
+    file: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Code:
-    """A case's Python file, parsed and checked but not run. Plain data: it can be pickled."""
+    """A case's Python file, parsed and checked but not run. Plain data: it can be pickled.
+    `modules` are those of its own folder that it imports, or that they import, by name."""
 
     file: str
     text: str
@@ -73,6 +82,7 @@ class Code:
     backward: Procedure | None
     natives: Mapping[str, tuple[str, ...]]
     functions: frozenset[str]
+    modules: Mapping[str, Module] = field(default_factory=dict)
 
     @property
     def intermediates(self) -> tuple[str, ...]:
@@ -84,13 +94,25 @@ class Code:
         )
 
 
-def parse(text: str, file: Path | str) -> Code:
-    """Parse a case's Python file and check it against the contract.
+def parse(text: str, file: Path | str, modules: Mapping[str, Module] | None = None) -> Code:
+    """Parse a case's Python file and check it against the contract, and the `modules` beside it.
 
     Raises CaseError, with the line, for: a syntax error; no `forward`; a `forward` that does not
     end in `return name`; a parameter of `backward` that `forward` does not know; an `xp` function
     that does not exist.
     """
+    tree = parse_module(text, file)
+    with deep_recursion():
+        for module in (modules or {}).values():
+            for node in ast.walk(parse_module(module.text, module.file)):
+                if isinstance(node, Definition):
+                    check_namespace(node, module.file)
+        return replace(_parsed(tree, text, file), modules=modules or {})
+
+
+def parse_module(text: str, file: Path | str) -> ast.Module:
+    """The tree of a Python file. Raises CaseError for a syntax error, with its line, and for what
+    is too deep to be compiled."""
     try:
         tree = ast.parse(text, str(file))
     except (SyntaxError, ValueError) as error:
@@ -108,8 +130,7 @@ def parse(text: str, file: Path | str) -> Code:
             line=_longest_statement(text),
             remedy="split it into several assignments, or write a sum over an array",
         )
-    with deep_recursion():
-        return _parsed(tree, text, file)
+    return tree
 
 
 def too_deep(tree: ast.AST) -> bool:

@@ -22,9 +22,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.beside import rewrite, runtime
 from harness.errors import HarnessError, UsageError
 from harness.program import Stage, Trace
-from harness.rebinding import rebind, rebind_all
+from harness.rebinding import rebind
 from harness.source import (
     Code,
     Procedure,
@@ -223,13 +224,13 @@ def execute(code: Code, names: dict[str, Any]) -> dict[str, Any]:
     tree = ast.parse(code.text, code.file)
     staged = {}
     with deep_recursion():
-        rebind_all(tree, code.backward.parameters if code.backward else ())
+        rewrite(tree, code.modules, code.backward.parameters if code.backward else ())
         for node in list(tree.body):
             if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward"):
                 staged[node.name] = copy = _staged(node)
                 tree.body.insert(tree.body.index(node) + 1, copy)
         ast.fix_missing_locations(tree)
-    names[VALUES] = RUNTIME
+    names[VALUES] = runtime(code.modules)
     exec(compile(tree, code.file, "exec"), names)
     return {**names, **{name: names[copy.name] for name, copy in staged.items()}}
 

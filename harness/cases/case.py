@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.cases import schema
 from harness.cases.document import Document, Path_, read, text_of
+from harness.cases.helpers import beside
 from harness.cases.names import fault
 from harness.cases.schema import CaseFile, Leaf, Point
 from harness.errors import CaseError, did_you_mean, visible
@@ -68,7 +69,9 @@ def load(yaml_file: Path) -> Case:
     document = read(yaml_file)
     declared = schema.validate(document)
     text = text_of(python_file, "utf-8-sig")
-    case = Case(yaml_file.stem, document, declared, parse(text, python_file))
+    case = Case(
+        yaml_file.stem, document, declared, parse(text, python_file, beside(text, python_file))
+    )
     _check_names(case)
     _check_inputs(case)
     _check_sizes(case)

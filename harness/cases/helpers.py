@@ -7,11 +7,15 @@ the user's path, has nothing but its text.
 from __future__ import annotations
 
 import ast
+import sys
 import sysconfig
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
+
+from harness.cases.document import text_of
+from harness.source import Module
 
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve()
@@ -19,11 +23,26 @@ _INSTALLED = tuple(
 )
 
 
-def helpers(text: str) -> dict[str, str]:
-    """File -> text of every module of the author's own that Python code imports, and of what those
-    import in turn. Data that the code reads is not seen."""
-    found: dict[str, str] = {}
+def beside(text: str, file: Path) -> dict[str, Module]:
+    """Name -> module of the folder of `file` that its text imports, and of what those import in
+    turn. Raises CaseError for one that cannot be read."""
+    found: dict[str, Module] = {}
     todo = [text]
+    while todo:
+        for name in _imported(todo.pop()):
+            other = file.with_name(f"{name}.py")
+            known = name in found or name in sys.stdlib_module_names or other == file
+            if not known and other.is_file():
+                found[name] = Module(str(other), text_of(other, "utf-8-sig"))
+                todo.append(found[name].text)
+    return found
+
+
+def helpers(*texts: str) -> dict[str, str]:
+    """File -> text of every module of the author's own that Python code imports from elsewhere, and
+    of what those import in turn. Data that the code reads is not seen."""
+    found: dict[str, str] = {}
+    todo = [*texts]
     while todo:
         for name in _imported(todo.pop()):
             for file in _files(name):

@@ -8,6 +8,7 @@ package or module whose folder holds the files). Finding is cheap: names and pat
 from __future__ import annotations
 
 import fnmatch
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -152,16 +153,27 @@ def _files(folder: Path, errors: list[CaseError]) -> list[Path]:
             )
     stems = {path.stem for path in yaml_files}
     for name in sorted(python - stems):
-        if name != "conftest" and not name.startswith("test_"):
+        if _is_case(folder / f"{name}.py"):
             errors.append(
                 CaseError(
                     f"there is no `{name}.yaml` beside it",
                     file=folder / f"{name}.py",
-                    remedy=f"declare the inputs in `{name}.yaml`, or start the name of a helper "
-                    "module with `_`",
+                    remedy=f"declare the inputs in `{name}.yaml`, or start the name of a module "
+                    "that is no case with `_`",
                 )
             )
     return [file for file in yaml_files if file.suffix == ".yaml"]
+
+
+def _is_case(file: Path) -> bool:
+    """Whether a Python file defines a `forward`: others are modules that cases import, or tests."""
+    if file.stem == "conftest" or file.stem.startswith("test_"):
+        return False
+    try:
+        text = file.read_bytes()
+    except OSError:
+        return True  # and is told to be unreadable when it is loaded
+    return re.search(rb"^(async\s+)?def\s+forward\b", text, re.MULTILINE) is not None
 
 
 def _configured_folders() -> list[Path]:

@@ -39,6 +39,11 @@ _LOCK = ".results.lock"
 _FLOATS = tuple(field.name for field in fields(Row) if field.type == "float")
 
 
+def _elsewhere(case: Case) -> dict[str, str]:
+    """File -> text of the modules that a case and those beside it import from elsewhere."""
+    return helpers(case.code.text, *(module.text for module in case.code.modules.values()))
+
+
 class Keys:
     """The keys of the cells of one run."""
 
@@ -47,7 +52,8 @@ class Keys:
             case.name: _digest(
                 repr(case.document.data),
                 case.code.text,
-                *(part for item in helpers(case.code.text).items() for part in item),
+                *(part for module in case.code.modules.values() for part in module),
+                *(part for item in _elsewhere(case).items() for part in item),
             )
             for case in cases
         }
