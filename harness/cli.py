@@ -128,7 +128,12 @@ def _several(command: argparse.ArgumentParser, name: str, metavar: str, text: st
 
 
 def _sources(command: argparse.ArgumentParser) -> None:
-    _several(command, "--cases", "DIR", "a folder of cases besides the built-in ones (repeatable)")
+    _several(
+        command,
+        "--cases",
+        "DIR",
+        "a folder of cases (repeatable); without names, its cases alone",
+    )
 
 
 def _list(command: argparse.ArgumentParser) -> None:
@@ -256,7 +261,7 @@ def _bench(command: argparse.ArgumentParser) -> None:
 
 
 def _show(command: argparse.ArgumentParser) -> None:
-    command.add_argument("case", metavar="CASE")
+    command.add_argument("case", nargs="?", metavar="CASE", help="name or glob of one case")
     _sources(command)
     _several(command, "--backend", "NAME", "methods to show (default: all that are installed)")
     command.add_argument("--point", help="a declared point or draw0, ... (default: the first)")

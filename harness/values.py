@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
-
-import numpy as np
 
 from harness.errors import HarnessError
 from harness.operators.writing import whole_mask
@@ -44,13 +43,12 @@ def written(
             "this writes into an array of the caller, who would not see it where arrays are "
             "values; begin with a copy, `xp.asarray(..., copy=True)`, and return it"
         )
-    if isinstance(target, np.ndarray):
-        for name, reader in readers.items():
-            if _shares(target, reader):
-                raise HarnessError(
-                    f"this writes into `{name}` too, which shares the memory of what is written to "
-                    "and is read later; write into a copy: `xp.asarray(..., copy=True)`"
-                )
+    reached = _reached(target, readers)
+    if reached is not None:
+        raise HarnessError(
+            f"this writes into `{reached}` too, which shares the memory of what is written to and "
+            "is read later; write into a copy: `xp.asarray(..., copy=True)`"
+        )
     return xp.set_at(target, key, value)
 
 
@@ -113,27 +111,29 @@ def _is_locked(value: Any) -> bool:
     return not getattr(getattr(value, "flags", None), "writeable", True)
 
 
-def _shares(target: Any, reader: Callable[[], Any]) -> bool:
-    try:
-        value = reader()
-    except NameError:  # not assigned in this run
-        return False
-    return any(_overlap(target, each) for each in _arrays(value))
+def _reached(target: Any, readers: Mapping[str, Callable[[], Any]]) -> str | None:
+    """The first reader that shares the memory of a numpy array, if any does."""
+    import numpy as np  # here, since code is read and rewritten without it
 
+    def arrays(value: Any) -> Iterator[Any]:
+        if isinstance(value, np.ndarray):
+            yield value
+        elif isinstance(value, list | tuple | dict):
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from arrays(each)
 
-def _overlap(one: Any, other: Any) -> bool:
-    try:
-        return bool(np.shares_memory(one, other, max_work=1000))  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:  # two views, each with gaps where the other may lie
-        return True
+    def overlap(other: Any) -> bool:
+        try:
+            return bool(np.shares_memory(target, other, max_work=1000))  # type: ignore[arg-type]
+        except np.exceptions.TooHardError:  # two views, each with gaps where the other may lie
+            return True
 
-
-def _arrays(value: Any) -> Iterator[Any]:
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, list | tuple | dict):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _arrays(each)
+    if isinstance(target, np.ndarray):
+        for name, reader in readers.items():
+            with suppress(NameError):  # not assigned in this run
+                if any(map(overlap, arrays(reader()))):
+                    return name
+    return None
 
 
 #: What rewritten code finds under the name VALUES.

@@ -40,16 +40,15 @@ def find(folders: Iterable[Path | str] = ()) -> list[Entry]:
 
     Raises UsageError for a folder that cannot be read, or that was named and holds no case;
     CaseErrors for a YAML file without its Python file, for the reverse, and for two cases with one
-    name.
+    name; but a case of the user's hides a built-in or installed one.
     """
-    own = [(Path(folder), True) for folder in folders]
-    sources = [*own, *((folder, False) for folder in _configured_folders())]
-    sources.append((builtin_folder(), False))
-    sources.extend((folder, False) for folder in _installed_folders())
+    own = [Path(folder) for folder in folders]
+    users = [*own, *_configured_folders()]
     entries: dict[str, Entry] = {}
     seen: set[Path] = set()
     errors: list[CaseError] = []
-    for folder, mine in sources:
+    for folder in (*users, builtin_folder(), *_installed_folders()):
+        mine, foreign = folder in own, folder not in users
         resolved = folder.resolve()
         if resolved in seen:
             continue
@@ -62,7 +61,8 @@ def find(folders: Iterable[Path | str] = ()) -> list[Entry]:
             )
         for file in files:
             other = entries.setdefault(file.stem, Entry(file.stem, file, mine))
-            if other.file != file:
+            # A name of ours or of a package's is no reason why a user could not have it.
+            if other.file != file and not (foreign and other.file.parent in users):
                 errors.append(
                     CaseError(
                         f"case `{file.stem}` is already defined by {other.file}",

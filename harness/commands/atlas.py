@@ -15,14 +15,15 @@ from harness.model import Mark, Status
 from harness.plan import Request, cells
 from harness.report import atlas, files, terminal
 
-#: The tag of the cases that are surveyed where none is named.
+#: The tag of the cases that are surveyed where neither they nor their folder is named.
 TAG = "kink"
 
 
 def execute(options: argparse.Namespace) -> int:
     """Exit status 0, whatever the methods say; 1 if one raised, 2 if nothing was compared."""
     names = cli.split(options.case)
-    entries = select(find(cli.split(options.cases)), names, () if names else (TAG,))
+    tags = () if names or options.cases else (TAG,)
+    entries = select(find(cli.split(options.cases)), names, tags)
     loaded = load_all(entries)
     request = Request(
         backends=cli.split(options.backend),

@@ -19,7 +19,7 @@ def execute(options: argparse.Namespace) -> int:
     YAML."""
     entries = find(split(options.cases))
     errors: list[CaseError] = []
-    if options.case or options.tag:
+    if options.case or options.tag or options.cases:
         entries = select(entries, split(options.case), split(options.tag))
     lines = []
     for entry in entries:

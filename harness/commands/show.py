@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the case; exit status 0, whatever the methods say."""
-    entries = select(find(cli.split(options.cases)), [options.case])
+    if not options.case and not options.cases:
+        raise UsageError("name the case that is to be shown; `harness list` tells what there is")
+    entries = select(find(cli.split(options.cases)), [options.case] if options.case else [])
     if len(entries) > 1:
         names = ", ".join(f"`{entry.name}`" for entry in entries)
-        raise UsageError(f"`{options.case}` matches {names}; name one of them")
+        asked = f"`{options.case}` matches" if options.case else "there are"
+        raise UsageError(f"{asked} {names}; name one of them")
     case = load(entries[0].file)
     if options.no_run:
         page = _Page()

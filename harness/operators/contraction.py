@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
-import numpy as np
-
 
 def einsum(xp: Any, subscripts: str, /, *operands: Any) -> Any:
     """Einstein's summation, as `numpy.einsum` writes it; axes under `...` have equal lengths.
@@ -58,7 +56,7 @@ def _diagonal(xp: Any, x: Any, labels: str) -> tuple[Any, str]:
             rest = [axis for axis in range(x.ndim) if axis not in (first, second)]
             square = xp.permute_dims(x, (*rest, first, second))
             flat = xp.reshape(square, (*(x.shape[axis] for axis in rest), n * n))
-            x = xp.take(flat, xp.asarray(np.arange(n) * (n + 1)), axis=len(rest))
+            x = xp.take(flat, xp.arange(n) * (n + 1), axis=len(rest))
             labels = "".join(labels[axis] for axis in rest) + label
     return x, labels
 
@@ -102,11 +100,3 @@ def segment_sum(xp: Any, data: Any, segment_ids: Any, num_segments: int, /) -> A
     rows = xp.reshape(data, (data.shape[0], -1))
     sums = xp.matmul(xp.matrix_transpose(hot), rows)
     return xp.reshape(sums, (num_segments, *data.shape[1:]))
-
-
-def segment_sum_of_numpy(data: Any, segment_ids: Any, num_segments: int, /) -> Any:
-    """`segment_sum` of numpy arrays, in the order of the rows."""
-    known = (segment_ids >= 0) & (segment_ids < num_segments)
-    result = np.zeros((num_segments, *data.shape[1:]), data.dtype)
-    np.add.at(result, segment_ids[known], data[known])
-    return result

@@ -75,13 +75,13 @@ OPERATORS: dict[str, Operator] = {
     "segment_sum": Operator(
         contraction.segment_sum,
         {
-            "numpy": "harness.operators.contraction:segment_sum_of_numpy",
+            "numpy": "harness.operators.of_numpy:segment_sum",
             "jax": "jax.ops:segment_sum",
             "tensorflow": "tensorflow.math:unsorted_segment_sum",
         },
     ),
     "one_hot": Operator(movement.one_hot),
     "pad": Operator(movement.pad),
-    "set_at": Operator(writing.set_at, {"numpy": "harness.operators.writing:set_at_of_numpy"}),
-    "add_at": Operator(writing.add_at, {"numpy": "harness.operators.writing:add_at_of_numpy"}),
+    "set_at": Operator(writing.set_at, {"numpy": "harness.operators.of_numpy:set_at"}),
+    "add_at": Operator(writing.add_at, {"numpy": "harness.operators.of_numpy:add_at"}),
 }

@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from harness.errors import Unsupported
 
 
@@ -23,10 +21,9 @@ def set_at(xp: Any, x: Any, key: Any, value: Any, /) -> Any:
     mask = whole_mask(x, key)
     if mask is not None and not value.ndim:
         return xp.where(mask, value, x)
-    addresses = np.arange(math.prod(x.shape)).reshape(x.shape)
-    index = xp.plain_index(key)
+    addresses, index = _addresses(x.shape), xp.plain_index(key)
     written = _spread(xp, value, addresses[index].shape)
-    addresses[index] = addresses.size + np.arange(math.prod(written.shape)).reshape(written.shape)
+    addresses[index] = addresses.size + _addresses(written.shape)
     numbers = xp.concat([xp.reshape(x, (-1,)), xp.reshape(written, (-1,))], axis=0)
     taken = xp.take(numbers, xp.asarray(addresses.reshape(-1)), axis=0)
     return xp.reshape(taken, tuple(x.shape))
@@ -39,7 +36,7 @@ def add_at(xp: Any, x: Any, key: Any, value: Any, /) -> Any:
     mask = whole_mask(x, key)
     if mask is not None and not value.ndim:
         return xp.where(mask, x + value, x)
-    addresses = np.arange(math.prod(x.shape)).reshape(x.shape)
+    addresses = _addresses(x.shape)
     places = addresses[xp.plain_index(key)]
     added = xp.reshape(_spread(xp, value, places.shape), (-1,))
     sums = xp.segment_sum(added, xp.asarray(places.reshape(-1)), addresses.size)
@@ -48,24 +45,17 @@ def add_at(xp: Any, x: Any, key: Any, value: Any, /) -> Any:
 
 def get_at(xp: Any, x: Any, key: Any, /) -> Any:
     """`x[key]`, for arrays whose own brackets do not know every index that numpy knows."""
-    addresses = np.arange(math.prod(x.shape)).reshape(x.shape)
+    addresses = _addresses(x.shape)
     places = addresses[xp.plain_index(key)]
     taken = xp.take(xp.reshape(x, (-1,)), xp.asarray(places.reshape(-1)), axis=0)
     return xp.reshape(taken, places.shape)
 
 
-def set_at_of_numpy(x: Any, key: Any, value: Any, /) -> Any:
-    """`set_at` of numpy arrays."""
-    result = np.array(x)
-    result[key] = value
-    return result
+def _addresses(shape: Any) -> Any:
+    """The numbers of the elements of an array of that shape, in C order."""
+    import numpy as np  # here, since the names of operators are known without it
 
-
-def add_at_of_numpy(x: Any, key: Any, value: Any, /) -> Any:
-    """`add_at` of numpy arrays."""
-    result = np.array(x)
-    np.add.at(result, key, value)
-    return result
+    return np.arange(math.prod(shape)).reshape(shape)
 
 
 def _values(xp: Any, x: Any, value: Any) -> Any:
@@ -112,6 +102,8 @@ def plain_index(key: Any) -> Any:
         return key.as_index()
     if not hasattr(key, "dtype"):
         return key
+    import numpy as np
+
     found = np.asarray(key)
     if found.dtype.kind not in "biu":
         raise Unsupported(f"an index must be of integers or booleans, not of {found.dtype}")

@@ -230,10 +230,9 @@ def test_two_cases_with_one_name(tmp_path: Path) -> None:
     assert [entry.name for entry in find([tmp_path / "a", tmp_path / "a"])].count("demo") == 1
 
 
-def test_the_name_of_a_builtin_case_is_taken(tmp_path: Path) -> None:
-    write_case(tmp_path, PYTHON, YAML, "relu_layer")
-    with pytest.raises(CaseErrors, match="`relu_layer` is already defined"):
-        find([tmp_path])
+def test_a_case_of_the_users_hides_the_builtin_one_of_its_name(tmp_path: Path) -> None:
+    mine = write_case(tmp_path, PYTHON, YAML, "relu_layer")
+    assert [entry.file for entry in find([tmp_path]) if entry.name == "relu_layer"] == [mine]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file.txt"])

@@ -77,9 +77,29 @@ def test_folders_of_the_command_line_come_besides_the_built_in_ones(
 ) -> None:
     pair(tmp_path / "mine", "cube")
     pair(tmp_path / "yours", "square")
-    found = names(harness("list", "--cases", "mine", "--cases", "yours").out)
+    found = names(harness("list", "*", "--cases", "mine", "--cases", "yours").out)
     assert {"cube", "square", "sum_times_z"} <= set(found)
-    assert found == names(harness("list", "--cases", "mine,yours").out)
+    assert found == names(harness("list", "*", "--cases", "mine,yours").out)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("show", "--no-run"),
+        ("atlas", "--backend", "numeric", "--report", ""),
+        ("run", "--backend", "manual", "--report", "", "--jobs", "0"),
+    ],
+)
+def test_a_folder_alone_is_what_is_meant(
+    harness: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    pair(tmp_path / "mine", "cube")
+    said = harness(*words, "--cases", "mine")
+    assert said.status == 0, said.err
+    assert "sum_times_z" not in said.out
+    assert "kink_abs" not in said.out
+    assert "cube" in said.out or "sum of squares" in said.out
 
 
 def test_a_malformed_file_is_named_after_the_others_are_listed(
