@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from harness import trees
 from harness.answering import answer
@@ -19,7 +20,7 @@ from harness.cases.given import POINT, SIZE, given_sample
 from harness.cases.registry import find, select
 from harness.cases.schema import CaseFile, Tolerance
 from harness.cell import Cell
-from harness.dtypes import DTYPES, is_floating
+from harness.dtypes import DTYPES, dtype_name, is_floating
 from harness.engine import backend_for
 from harness.errors import GradientMismatch, UsageError, did_you_mean
 from harness.execution.dispatch import Workers
@@ -81,7 +82,7 @@ def check(
     backward: Callable[..., Any] | None = None,
     *,
     backends: str | Sequence[str] | None = None,
-    dtype: str | None = None,
+    dtype: npt.DTypeLike | None = None,
     rtol: float | None = None,
     atol: float = 0.0,
     require: Literal["verified"] | None = None,
@@ -92,13 +93,13 @@ def check(
     `forward(xp, ...)` and `backward(xp, cotangents..., names...)` follow the contract of a case
     file; `inputs` gives the arrays (or nested dicts, lists and tuples of arrays and floats) by the
     names of `forward`'s parameters. Floating arrays are differentiated, others are data. The
-    cotangent is random with a fixed seed. `dtype` is that of the floating inputs, or float64 where
-    they differ. Without `backends`, every installed one is run, and one that cannot do the function
-    is reported without being held against it. Without `rtol` and `atol`, the tolerance is what the
-    rounding of these functions explains, as in a case that declares none; with either, an element
-    may be off by `atol` + `rtol` |expected| (`rtol`: the default of the dtype). With
-    `require="verified"`, whatever is not proved fails: `undecided` rows, and those that are judged
-    by numeric differences or the backward alone.
+    cotangent is random with a fixed seed. `dtype` (a name, or `np.float32`) is that of the floating
+    inputs, or float64 where they differ. Without `backends`, every installed one is run, and one
+    that cannot do the function is reported without being held against it. Without `rtol` and
+    `atol`, the tolerance is what the rounding of these functions explains, as in a case that
+    declares none; with either, an element may be off by `atol` + `rtol` |expected| (`rtol`: the
+    default of the dtype). With `require="verified"`, whatever is not proved fails: `undecided`
+    rows, and those that are judged by numeric differences or the backward alone.
 
     Returns the Report. Raises GradientMismatch where a row is not good, UsageError for inputs that
     do not fit `forward`.
@@ -128,7 +129,7 @@ def check(
             )
     arrays = dict(trees.map_with_path(lambda _path, leaf: np.asarray(leaf), inputs))
     common = _common_dtype(arrays)
-    dtype = dtype or common
+    dtype = common if dtype is None else dtype_name(dtype)
     if dtype not in DTYPES:
         raise UsageError(f"no dtype `{dtype}`; {did_you_mean(dtype, DTYPES)}")
     if (rtol is not None and not rtol >= 0) or not atol >= 0:

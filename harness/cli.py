@@ -8,7 +8,6 @@ import errno
 import io
 import math
 import os
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +19,8 @@ from harness.errors import CaseErrors, HarnessError, UsageError, did_you_mean, v
 #: Exit statuses: all good; something failed; bad usage, a bad case, or nothing compared.
 OK, FAILED, USAGE = 0, 1, 2
 INTERRUPTED = 130
+#: Bytes that every worker needs on top of its libraries; jax wants 1 GiB for its threads.
+LEAST_MEMORY = 2**27
 #: How a system says that there is no room for what is written.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -144,7 +145,7 @@ def _list(command: argparse.ArgumentParser) -> None:
 
 def _numbers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--seed", type=_natural, metavar="N", default=0, help="of the random draws (default 0)"
+        "--seed", type=natural, metavar="N", default=0, help="of the random draws (default 0)"
     )
     command.add_argument(
         "--step", type=_positive, metavar="H", help="a fixed step for the numeric method (say 1e-4)"
@@ -181,7 +182,7 @@ def _run(command: argparse.ArgumentParser) -> None:
         "complex step, fourth order and central differences)",
     )
     command.add_argument(
-        "--draws", type=_natural, default=3, metavar="N", help="random points (default 3)"
+        "--draws", type=natural, default=3, metavar="N", help="random points (default 3)"
     )
     command.add_argument(
         "--intermediates",
@@ -201,7 +202,7 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _workers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--jobs",
-        type=_natural,
+        type=natural,
         metavar="N",
         help="worker processes at a time (default: the cores; 0 for none, as a debugger needs)",
     )
@@ -271,25 +272,34 @@ def _show(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-run", action="store_true", help="the code alone; run nothing")
 
 
-def _natural(text: str) -> int:
+def natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"`{text}` is no natural number; give 0, 1, 2, ...")
     return int(text)
 
 
 def _count(text: str) -> int:
-    value = _natural(text)
+    value = natural(text)
     if not value:
         raise argparse.ArgumentTypeError("0 is too few; give 1, 2, ...")
     return value
 
 
 def _bytes(text: str) -> int:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(i?)B?", text, re.IGNORECASE)
-    if not match or not float(match[1]):
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        size = int(TypeAdapter(ByteSize).validate_python(text))
+    except (ValidationError, OverflowError):
+        size = 0
+    if not size:
         raise argparse.ArgumentTypeError(f"`{text}` is no size; give one such as 4GiB or 500MB")
-    base = 1024 if match[3] else 1000
-    return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+    if size < LEAST_MEMORY:
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is {size} bytes, and no worker works with less than "
+            f"{LEAST_MEMORY // 2**20}MiB on top of its libraries; give one such as 4GiB"
+        )
+    return size
 
 
 def _positive(text: str) -> float:

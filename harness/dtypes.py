@@ -116,6 +116,19 @@ def is_half(dtype: str) -> bool:
     return FORMATS[dtype].bits < 24
 
 
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype that is given as a name, or as numpy takes one: `np.float32`, `float`.
+    Of anything else, its text, which is no dtype's name."""
+    import numpy as np
+
+    if isinstance(dtype, str):
+        return dtype
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        return str(dtype)
+
+
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """The numpy dtype of a name; numpy knows `bfloat16` from the first time this is asked."""
     import numpy as np

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from harness import backends
 from harness.cases.case import Case
 from harness.cases.sampling import check_points
 from harness.cell import Cell
-from harness.dtypes import DTYPES
+from harness.dtypes import DTYPES, dtype_name
 from harness.errors import CaseError, UsageError, did_you_mean
 from harness.label import NATIVE, Label
 from harness.model import ALL_MODES, MODES, Mode
@@ -33,10 +35,18 @@ class Request:
     intermediates: bool = False
 
     def __post_init__(self) -> None:
-        """One name may stand for a tuple of one."""
-        for name in ("backends", "dtypes", "modes", "points", "sizes"):
+        """One name may stand for a tuple of one. Raises UsageError for what is no number of draws,
+        or no seed."""
+        for name in ("backends", "modes", "points", "sizes"):
             given = getattr(self, name)
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        dtypes = self.dtypes if isinstance(self.dtypes, tuple | list) else (self.dtypes,)
+        object.__setattr__(self, "dtypes", tuple(map(dtype_name, dtypes)))
+        for name in ("draws", "seed"):
+            given = getattr(self, name)
+            if not isinstance(given, SupportsIndex) or operator.index(given) < 0:
+                raise UsageError(f"{name}={given!r} is no natural number; give 0, 1, 2, ...")
+            object.__setattr__(self, name, operator.index(given))
 
     def modes_of(self, cell: Cell) -> tuple[Mode, ...]:
         """The modes asked for that apply to a cell. A method is asked for no mode that it lacks

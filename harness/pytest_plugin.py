@@ -10,6 +10,7 @@ are imported only once there is a case.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -18,14 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.cli import natural
 from harness.errors import GradientMismatch, HarnessError
 
 if TYPE_CHECKING:
     from harness.cases.case import Case
     from harness.cell import Cell
     from harness.engine import Engine
+    from harness.errors import CaseError
     from harness.model import Row
     from harness.plan import Request
+
+_FORWARD = re.compile(r"^(async +)?def +forward\b", re.MULTILINE)
+_KEY = re.compile(r"^([A-Za-z_]+) *:", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,8 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--harness-strict", action="store_true", help="fail where anything is not proved"
     )
-    group.addoption("--harness-draws", type=int, default=3, help="random points per case")
-    group.addoption("--harness-seed", type=int, default=0, help="seed of the random draws")
+    group.addoption("--harness-draws", type=natural, default=3, help="random points per case")
+    group.addoption("--harness-seed", type=natural, default=0, help="seed of the random draws")
     parser.addini("harness_cases", "folders of gradient cases", type="paths", default=[])
 
 
@@ -68,20 +74,48 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A YAML file is a case if it stands in a `harness_cases` folder or beside a Python file of
-    its name that defines `forward`."""
-    if file_path.suffix != ".yaml":
+    """A YAML file is a case if it stands in a `harness_cases` folder, beside a Python file of its
+    name that defines `forward`, or if it says what a case says: whose Python file is missing, or
+    has no `forward`, must not be passed over as somebody else's."""
+    if file_path.suffix not in (".yaml", ".yml", ".py"):
         return None
-    folders = parent.config.getini("harness_cases")
-    if file_path.parent not in folders and not _beside_forward(file_path):
+    declared = file_path.parent in parent.config.getini("harness_cases")
+    if file_path.suffix == ".py":
+        wanted = declared and _misplaced(file_path) is not None
+    else:
+        wanted = declared or _beside_forward(file_path) or _reads_like_a_case(file_path)
+    if not wanted:
         return None
     collected: pytest.Collector = CaseModule.from_parent(parent, path=file_path)
     return collected
 
 
+def _misplaced(file: Path) -> CaseError | None:
+    from harness.cases.registry import misplaced
+
+    return misplaced(file)
+
+
 def _beside_forward(file: Path) -> bool:
     python = file.with_suffix(".py")
-    return python.is_file() and "def forward(" in python.read_text("utf-8", errors="replace")
+    return python.is_file() and _FORWARD.search(_text(python)) is not None
+
+
+def _reads_like_a_case(file: Path) -> bool:
+    """Whether it has a summary and inputs (or lies beside code over `xp`, which may supply them),
+    and hardly a key that no case has."""
+    keys, python = set(_KEY.findall(_text(file))), file.with_suffix(".py")
+    if "summary" not in keys:
+        return False
+    if "inputs" not in keys and not (python.is_file() and "(xp" in _text(python)):
+        return False
+    from harness.cases.schema import CaseFile
+
+    return len(keys - set(CaseFile.model_fields)) <= 1
+
+
+def _text(file: Path) -> str:
+    return file.read_text("utf-8", errors="replace")
 
 
 class CaseModule(pytest.File):
@@ -89,6 +123,8 @@ class CaseModule(pytest.File):
 
     def collect(self) -> Iterator[CellItem]:
         """One item per point, dtype and method."""
+        if error := _misplaced(self.path):
+            raise self.CollectError(str(error))
         from harness.cases.case import load
         from harness.engine import Engine
         from harness.plan import cells

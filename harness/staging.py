@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness.beside import rewrite, runtime
@@ -73,7 +74,12 @@ class StagedProgram:
         """The program of a parsed file; the file is executed at the first use of a function."""
 
         def functions() -> dict[str, Any]:
-            return execute(code, {"__name__": Path(code.file).stem, "__file__": code.file})
+            # Who wants to know where a function or a class comes from (torch.compile, dataclasses)
+            # looks for its module. A name of its own hides none: a case may be called `token`.
+            module = ModuleType(f"harness case {code.file}")
+            module.__file__ = code.file
+            sys.modules[module.__name__] = module
+            return execute(code, vars(module))
 
         return cls(code.forward, code.backward, functions)
 

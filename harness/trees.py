@@ -123,7 +123,7 @@ def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
     """What `backward` returned for the differentiable leaves, by path.
 
     A dict is taken by input name; a tuple, a list or a bare array in the order of the
-    differentiable inputs. A missing one is left out.
+    differentiable inputs. A missing one, and None, is left out.
     """
     if returned is None:
         return {}
@@ -131,7 +131,7 @@ def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
         items = returned if isinstance(returned, tuple | list) else [returned]
         returned = dict(zip(input_names(sample), items, strict=False))
     found = flatten(dict(returned))
-    return {path: found[path] for path in sample.differentiable if path in found}
+    return {path: found[path] for path in sample.differentiable if found.get(path) is not None}
 
 
 def input_names(sample: Sample) -> list[str]:

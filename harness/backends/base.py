@@ -20,7 +20,7 @@ import numpy as np
 
 from harness import trees
 from harness.dtypes import DTYPES, is_floating, locked
-from harness.errors import Unsupported
+from harness.errors import HarnessError, Unsupported
 from harness.label import NATIVE, Label
 from harness.model import ALL_MODES, Array, Gradients, Mode, Sample, Task
 from harness.namespace import Namespace
@@ -285,7 +285,13 @@ class FrameworkBackend(Backend):
             inputs = assemble(variables[:count])
             if native is not None:
                 result = native(**inputs)
-                return tuple(result) if isinstance(result, tuple | list) else (result,)
+                outputs = tuple(result) if isinstance(result, tuple | list) else (result,)
+                if len(outputs) != len(program.outputs):
+                    raise HarnessError(
+                        f"`native_{self.name}` returned {len(outputs)} outputs, `forward` has "
+                        f"{len(program.outputs)}: {', '.join(program.outputs)}"
+                    )
+                return outputs
             leaves = dict(zip(intermediates, variables[count:], strict=False))
             trace = program.forward(self.xp, inputs, leaves)
             return (*trace.outputs, *(trace.saved[name] for name in intermediates))

@@ -48,6 +48,8 @@ class JaxBackend(FrameworkBackend):
             # Single operations take most of a run to compile, and a second worker meets the same.
             config.update("jax_compilation_cache_dir", shared)
             config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        # Threads and their memory belong to the library: a limit is what comes on top of them.
+        self._jax.devices()
 
     def asarray(self, array: Array) -> Any:
         with self._jax.enable_x64(True):

@@ -144,8 +144,9 @@ def _view(value: Any) -> Any:
 
 
 def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
-    """The gradients by leaf path. One that is missing is left out, to be judged as missing; a name
-    that is no input and another number of arrays are errors, with what to do about them."""
+    """The gradients by leaf path. One that is missing, or None, is left out, to be judged as
+    missing; a name that is no input and another number of arrays are errors, with what to do about
+    them."""
     if returned is None:
         raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
     names = trees.input_names(sample)
@@ -174,7 +175,7 @@ def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
                 f"`backward` returned a gradient for `{path}` (shape {list(np.shape(gradient))}), "
                 f"which is no input; {did_you_mean(path, leaves)}"
             )
-    return {path: np.asarray(found[path]) for path in sample.differentiable if path in found}
+    return {path: np.asarray(leaf) for path, leaf in trees.by_path(returned, sample).items()}
 
 
 BACKEND = ManualBackend

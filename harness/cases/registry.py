@@ -8,6 +8,7 @@ package or module whose folder holds the files). Finding is cheap: names and pat
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from harness.cases.names import fault
 from harness.errors import CaseError, CaseErrors, UsageError, did_you_mean, visible
 
 ENTRY_POINTS = "harness.cases"
+#: Of the files that a folder of cases is looked through for.
+SUFFIXES = (".yaml", ".yml", ".py")
 
 
 class Entry(NamedTuple):
@@ -119,55 +122,47 @@ def tags_of(entry: Entry) -> set[str]:
 
 def _files(folder: Path, errors: list[CaseError]) -> list[Path]:
     try:
-        files = sorted(path for path in folder.iterdir() if not path.name.startswith("_"))
+        files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     except OSError as error:
         raise UsageError(
             f"`{folder}` cannot be read as a folder of cases: {error.strerror}\n"
             "  remedy: name a folder that holds NAME.yaml and NAME.py"
         ) from None
-    files = [path for path in files if path.suffix in (".yaml", ".yml", ".py")]
-    for path in files:
-        if why := fault(path.stem):
-            errors.append(
-                CaseError(
-                    f"`{visible(path.stem)}` is no name of a case: {why}",
-                    file=path,
-                    remedy="rename its two files",
-                )
-            )
-    files = [path for path in files if not fault(path.stem)]
-    yaml_files = [path for path in files if path.suffix != ".py"]
-    python = {path.stem for path in files if path.suffix == ".py"}
-    for file in yaml_files:
-        if file.suffix == ".yml":
-            errors.append(
-                CaseError("a case's suffix is `.yaml`", file=file, remedy="rename the file")
-            )
-        elif file.stem not in python:
-            errors.append(
-                CaseError(
-                    f"there is no `{file.stem}.py` beside it",
-                    file=file,
-                    remedy=f"put `forward` and `backward` into `{file.stem}.py`",
-                )
-            )
-    stems = {path.stem for path in yaml_files}
-    for name in sorted(python - stems):
-        if _is_case(folder / f"{name}.py"):
-            errors.append(
-                CaseError(
-                    f"there is no `{name}.yaml` beside it",
-                    file=folder / f"{name}.py",
-                    remedy=f"declare the inputs in `{name}.yaml`, or start the name of a module "
-                    "that is no case with `_`",
-                )
-            )
-    return [file for file in yaml_files if file.suffix == ".yaml"]
+    files = [file for file in files if not file.name.startswith("_")]
+    errors += filter(None, map(misplaced, files))
+    return [file for file in files if file.suffix == ".yaml"]
+
+
+def misplaced(file: Path) -> CaseError | None:
+    """What is wrong with a YAML or Python file in a folder of cases by its name and by the files
+    beside it; None where nothing is."""
+    if file.suffix == ".py" and not _is_case(file):
+        return None
+    if why := fault(file.stem):
+        text, remedy = f"`{visible(file.stem)}` is no name of a case: {why}", "rename its two files"
+    elif file.suffix == ".yml":
+        text, remedy = "a case's suffix is `.yaml`", "rename the file"
+    elif file.suffix == ".yaml" and not file.with_suffix(".py").exists():
+        text = f"there is no `{file.stem}.py` beside it"
+        remedy = f"put `forward` and `backward` into `{file.stem}.py`"
+    elif file.suffix == ".py" and not any(map(os.path.lexists, _declarations(file))):
+        text = f"there is no `{file.stem}.yaml` beside it"
+        remedy = (
+            f"declare the inputs in `{file.stem}.yaml`, or start the name of a module that is no "
+            "case with `_`"
+        )
+    else:
+        return None
+    return CaseError(text, file=file, remedy=remedy)
+
+
+def _declarations(python: Path) -> list[Path]:
+    return [python.with_suffix(suffix) for suffix in (".yaml", ".yml")]
 
 
 def _is_case(file: Path) -> bool:
     """Whether a Python file defines a `forward`: others are modules that cases import, or tests."""
-    if file.stem == "conftest" or file.stem.startswith("test_"):
+    if file.stem == "conftest" or file.name.startswith(("_", "test_")):
         return False
     try:
         text = file.read_bytes()

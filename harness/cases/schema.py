@@ -166,7 +166,7 @@ InputTree = TypeAliasType(  # type: ignore[misc]
     Annotated[
         Annotated[Leaf, Tag("leaf")]
         | Annotated[dict[str, "InputTree"], Tag("mapping")]  # type: ignore[misc]
-        | Annotated[list["InputTree"], Tag("list")],  # type: ignore[misc]
+        | Annotated[list["InputTree"], Field(min_length=1), Tag("list")],  # type: ignore[misc]
         Discriminator(_kind),
     ],
 )
@@ -323,8 +323,9 @@ def _explain(document: Document, error: ValidationError) -> CaseError:
     remedy = ""
     if first["type"] == "missing":
         message = f"`{first['loc'][-1]}` is missing" + (f" in `{where}`" if where else "")
-    elif path[:1] == ("inputs",) and first["type"].startswith("model_"):
-        # `shap: [2]` alone reads as a container; its key, not the index below it, is the culprit.
+    elif path[:1] == ("inputs",) and first["type"].startswith(("model_", "too_short")):
+        # `shap: [2]` alone, or `shap: []`, reads as a container; its key, not the index below it,
+        # is the culprit.
         keys = [str(part) for part in path if isinstance(part, str)]
         message = f"`{where}` is no input; {did_you_mean(keys[-1], Leaf.model_fields)}"
         remedy = "an input is a mapping with `shape` or `value`, or a container of such mappings"

@@ -130,7 +130,10 @@ class LocalWorkers:
         if isinstance(error, TimeoutError):
             return Failure(Status.TIMEOUT, f"took longer than {self.timeout:g} s")
         if isinstance(error, ProcessExpired):
-            return Failure(Status.CRASH, _last_words(error.exitcode))
+            words = _last_words(error.exitcode)
+            if self.memory_limit is not None:
+                words += "; perhaps the memory limit is too low for what its libraries need"
+            return Failure(Status.CRASH, words)
         return Failure(Status.CRASH, f"the worker was lost: {type(error).__name__}: {error}")
 
     def close(self) -> None:

@@ -408,3 +408,24 @@ def test_what_is_not_proved_fails_a_check_that_requires_it() -> None:
         harness.check(forward, backends="numeric", require="verified", x=x)
     with pytest.raises(UsageError, match="verified"):
         harness.check(forward, require="proved", x=x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, "float32", np.dtype("float32")])
+def test_a_dtype_may_be_numpys(dtype: Any) -> None:
+    found = check(forward, backward, x=X, dtype=dtype, backends="manual")
+    assert {row.dtype for row in found.rows} == {"float32"}
+    ran = harness.run("sum_times_z", dtypes=dtype, backends="manual", points="printed", jobs=0)
+    assert {row.dtype for row in ran.rows} == {"float32"}
+
+
+@pytest.mark.parametrize("dtype", [np.int64, "f4", object(), [("a", "f4")]])
+def test_what_is_no_dtype_is_refused(dtype: Any) -> None:
+    with pytest.raises(HarnessError, match="no dtype `"):
+        check(forward, backward, x=X, dtype=dtype)
+
+
+@pytest.mark.parametrize("option", ["seed", "draws"])
+@pytest.mark.parametrize("number", [-1, 1.5, "2"])
+def test_what_is_no_natural_number_is_refused(option: str, number: Any) -> None:
+    with pytest.raises(HarnessError, match=f"{option}=.* is no natural number"):
+        harness.run("sum_times_z", jobs=0, **{option: number})

@@ -132,4 +132,37 @@ def test_a_line_that_cannot_be_found_does_not_hide_the_verdict(
     said = harness("run", *OWN, "--draws", "1")
     assert said.status == 1
     assert "fail: demo [draw0, float64] manual: d/dx" in said.out
-    assert "which line is at fault is not known: RecursionError" in said.out
+
+
+@pytest.mark.parametrize("leaf", ["{shpe: []}", "{shpe: [2]}", "{vale: 2}", "{shpe: {a: []}}"])
+def test_a_misspelt_key_is_no_container(harness: Run, tmp_path: Path, leaf: str) -> None:
+    write_case(tmp_path / "mine", GOOD, f"inputs: {{x: {leaf}}}\n")
+    said = harness("run", *OWN)
+    assert said.status == 2
+    assert "mine/demo.yaml:2: `inputs.x." in said.err
+    assert "is no input" in said.err
+
+
+def test_a_gradient_of_none_is_a_missing_one(harness: Run, tmp_path: Path) -> None:
+    pair(tmp_path / "mine", "one", GOOD.replace('{"x": dx}', '{"x": None}'))
+    said = harness("run", *OWN)
+    assert said.status == 1
+    assert "missing: the method returned no such gradient" in said.out
+    assert "shape" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ("4", "`4` is 4 bytes, and no worker works with less than 128MiB"),
+        ("lots", "`lots` is no size"),
+        ("-1GiB", "is no size"),
+        ("nan", "is no size"),
+        ("0", "is no size"),
+        ("4 parsecs", "is no size"),
+    ],
+)
+def test_a_memory_limit_that_is_none(harness: Run, size: str, words: str) -> None:
+    said = harness("run", f"--memory-limit={size}")
+    assert said.status == 2
+    assert words in said.err

@@ -60,6 +60,77 @@ def test_one_test_is_chosen_by_its_name(pytester: pytest.Pytester, cases: Path) 
     result.assert_outcomes(passed=1)
 
 
+FORWARD_LINE = "def forward(xp, x):"
+
+
+@pytest.mark.parametrize("written", ["def forward (xp, x):", "def  forward(xp, x):"])
+def test_blanks_lose_no_case(pytester: pytest.Pytester, written: str) -> None:
+    pair(pytester.path / "cases", "square", GOOD.replace(FORWARD_LINE, written))
+    pytester.runpytest("cases", CORE).assert_outcomes(passed=8)
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        (GOOD.replace(FORWARD_LINE, "def forwad(xp, x):"), "no function `forward`; did you mean"),
+        (GOOD.replace(FORWARD_LINE, "async def forward(xp, x):"), "`forward` is `async`"),
+        (GOOD.replace("def ", "dfe "), "syntax error"),
+        (None, "there is no `square.py` beside it"),
+    ],
+)
+def test_half_a_case_is_an_error_and_not_silence(
+    pytester: pytest.Pytester, python: str | None, message: str
+) -> None:
+    folder = pair(pytester.path / "cases", "square", python or GOOD)
+    if python is None:
+        (folder / "square.py").unlink()
+    result = pytester.runpytest("cases", CORE)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*square*{message}*"])
+
+
+def test_a_case_whose_inputs_are_code_is_not_lost_either(pytester: pytest.Pytester) -> None:
+    pair(pytester.path / "cases", "square", "def forwad(xp, x):\n    ...\n", "summary: s\n")
+    pytester.runpytest("cases", CORE).assert_outcomes(errors=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("square.yml", YAML, "a case's suffix is `.yaml`"),
+        ("a,b.yaml", YAML, "commas separate names"),
+        ("other.py", GOOD, "there is no `other.yaml` beside it"),
+    ],
+)
+def test_a_declared_folder_is_held_to_all_rules(
+    pytester: pytest.Pytester, cases: Path, name: str, text: str, message: str
+) -> None:
+    pytester.makeini("[pytest]\nharness_cases = cases\n")
+    (cases / name).write_text(text)
+    (cases / "test_helper.py").write_text("def test_nothing():\n    pass\n")
+    result = pytester.runpytest("cases", CORE)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*{message}*"])
+
+
+@pytest.mark.parametrize(
+    "text", ["summary: s\ninputs: {}\nsteps: {}\njobs: {}\n", "inputs: {a: 1}\n", "a: [\n"]
+)
+def test_a_yaml_file_of_somebody_else_is_left_alone(
+    pytester: pytest.Pytester, cases: Path, text: str
+) -> None:
+    (cases / "other.yaml").write_text(text)
+    (cases / "other.py").write_text("def forwards(x):\n    pass\n")
+    pytester.runpytest("cases", CORE).assert_outcomes(passed=8)
+
+
+@pytest.mark.parametrize("option", ["draws", "seed"])
+def test_what_is_no_number_is_refused(pytester: pytest.Pytester, cases: Path, option: str) -> None:
+    result = pytester.runpytest("cases", f"--harness-{option}=-1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*`-1` is no natural number; give 0, 1, 2, ...*"])
+
+
 def test_draws_and_seed(pytester: pytest.Pytester, cases: Path) -> None:
     result = pytester.runpytest("cases", CORE, "--harness-draws=0", "--harness-seed=4")
     result.assert_outcomes(passed=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -727,3 +728,24 @@ def test_a_live_function_with_an_unknown_namespace_function_is_refused() -> None
     with pytest.raises(CaseError, match="did you mean `sin`") as caught:
         program_of(forward)
     assert caught.value.line == forward.__code__.co_firstlineno + 1
+
+
+def test_a_function_of_a_case_has_a_module() -> None:
+    text = """
+        from __future__ import annotations
+        from dataclasses import dataclass
+
+        @dataclass
+        class Half:
+            of: float
+
+        def forward(xp, x):
+            f = Half(x).of / 2
+            return f
+    """
+    # No module of that name is hidden.
+    program = program_from(text, "json.py")
+    assert program.forward(None, {"x": 3.0}).outputs == (1.5,)
+    function = program.functions["forward"]
+    assert vars(import_module(function.__module__)) is function.__globals__
+    assert import_module("json").dumps([]) == "[]"
