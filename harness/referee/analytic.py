@@ -20,13 +20,16 @@ from flint import arb, arb_series, ctx
 
 from harness.referee import naming, taylor
 from harness.referee.elements import (
+    INFINITY,
     MINUS_INFINITY,
+    NAN,
     ZERO,
     Booleans,
     Objects,
     elementwise,
     filled,
     full,
+    greater_mask,
     less_mask,
 )
 from harness.referee.taylor import INFINITE, Taylor, add, constant, divide, multiply, subtract
@@ -178,8 +181,9 @@ def _beyond_one(x: Any) -> bool:
 
 
 exp = native(arb_series.exp, _exp_values, moved=_exp_moved)
-sin = native(arb_series.sin, elementwise(arb.sin))
-cos = native(arb_series.cos, elementwise(arb.cos))
+# Of infinity FLINT says [-1, 1], floats say NaN.
+sin = native(arb_series.sin, elementwise(lambda x: x.sin() if x.is_finite() else NAN))
+cos = native(arb_series.cos, elementwise(lambda x: x.cos() if x.is_finite() else NAN))
 tan = native(arb_series.tan, elementwise(arb.tan))
 asin = native(arb_series.asin, elementwise(arb.asin, 1, _beyond_one), replace_value=True)
 acos = native(arb_series.acos, elementwise(arb.acos, 1, _beyond_one), replace_value=True)
@@ -195,7 +199,11 @@ log = native(arb_series.log, elementwise(_log_value, 1, lambda x: bool(x <= 0)),
 
 
 def _tanh(x: Taylor) -> Taylor:
-    return subtract(_ONE, divide(_TWO, add(exp(multiply(_TWO, x)), _ONE)))
+    # Odd, and exp(-2 |x|) does not overflow.
+    plus = greater_mask(x.parts[0], ZERO)
+    e = exp(multiply(_TWO, taylor.select(plus, taylor.negative(x), x)))
+    result = divide(subtract(e, _ONE), add(e, _ONE))
+    return taylor.select(plus, taylor.negative(result), result)
 
 
 def _sinh(x: Taylor) -> Taylor:
@@ -204,8 +212,9 @@ def _sinh(x: Taylor) -> Taylor:
 
 
 def _cosh(x: Taylor) -> Taylor:
-    e = exp(x)
-    return multiply(_HALF, add(e, divide(_ONE, e)))
+    # The slope of exp(x) + exp(-x) cancels near zero, that of a square does not.
+    half = sinh(multiply(_HALF, x))
+    return add(_ONE, multiply(_TWO, multiply(half, half)))
 
 
 _root_values = elementwise(arb.sqrt, 1, lambda x: bool(x < 0))
@@ -227,6 +236,10 @@ def _acosh(x: Taylor) -> Taylor:
     return log(add(x, multiply(root(add(x, _ONE)), root(subtract(x, _ONE)))))
 
 
+def _atanh_value(x: Any) -> Any:
+    return INFINITY if x == 1 else MINUS_INFINITY if x == -1 else x.atanh()
+
+
 def _atanh(x: Taylor) -> Taylor:
     return multiply(_HALF, log(divide(add(_ONE, x), subtract(_ONE, x))))
 
@@ -236,7 +249,7 @@ sinh = composed(_sinh, elementwise(arb.sinh))
 cosh = composed(_cosh, elementwise(arb.cosh))
 asinh = composed(_asinh, elementwise(arb.asinh))
 acosh = composed(_acosh, elementwise(arb.acosh, 1, lambda x: bool(x < 1)))
-atanh = composed(_atanh, elementwise(arb.atanh, 1, _beyond_one))
+atanh = composed(_atanh, elementwise(_atanh_value, 1, _beyond_one))
 expm1 = composed(lambda x: subtract(exp(x), _ONE), elementwise(arb.expm1))
 log1p = composed(
     lambda x: log(add(x, _ONE)),

@@ -13,7 +13,7 @@ from flint import arb, arb_series
 
 from harness.referee import naming, taylor
 from harness.referee.analytic import native, series_results, settled, valued
-from harness.referee.elements import NAN, ONE, ZERO, elementwise, filled, full
+from harness.referee.elements import INFINITY, MINUS_INFINITY, ONE, ZERO, elementwise, filled, full
 from harness.referee.taylor import Taylor, add, constant, multiply
 
 
@@ -45,10 +45,25 @@ def _log_gamma(x: Any) -> Any:
 
 
 def _log_gamma_value(x: Any) -> Any:
-    return x.lgamma() if x > 0 else -abs(x.rgamma()).log() if not x.is_zero() else NAN
+    if _is_pole(x) or x == INFINITY:
+        return INFINITY
+    return x.lgamma() if x > 0 else -abs(x.rgamma()).log()
 
 
-erf = native(arb_series.erf, elementwise(arb.erf))
-erfc = native(arb_series.erfc, elementwise(arb.erfc))
+def _is_pole(x: Any) -> bool:
+    return bool(x <= 0 and x.is_integer())
+
+
+def _with_limits(function: Any, below: arb, above: arb) -> Any:
+    """A function with its limits at the infinities."""
+
+    def value(x: Any) -> Any:
+        return above if x == INFINITY else below if x == MINUS_INFINITY else function(x)
+
+    return elementwise(value)
+
+
+erf = native(arb_series.erf, _with_limits(arb.erf, -ONE, ONE))
+erfc = native(arb_series.erfc, _with_limits(arb.erfc, 2 * ONE, ZERO))
 gamma = native(arb_series.gamma, elementwise(arb.gamma))
-lgamma = native(_log_gamma, elementwise(_log_gamma_value))
+lgamma = native(_log_gamma, elementwise(_log_gamma_value, 1, _is_pole))

@@ -379,6 +379,32 @@ def test_infinities_and_nan() -> None:
         bool(xp.isfinite(xp.log(r.lift(-1.0))))
 
 
+@pytest.mark.parametrize(
+    ("function", "x", "wanted"),
+    [
+        (xp.sin, np.inf, np.nan),
+        (xp.cos, -np.inf, np.nan),
+        (xp.erf, -np.inf, -1),
+        (xp.erfc, np.inf, 0),
+        (xp.erfc, -np.inf, 2),
+        (xp.lgamma, -3.0, np.inf),
+        (xp.lgamma, 0.0, np.inf),
+        (xp.lgamma, np.inf, np.inf),
+        (xp.atanh, 1.0, np.inf),
+        (xp.atanh, -1.0, -np.inf),
+        (xp.tanh, np.inf, 1),
+        (xp.exp, -np.inf, 0),
+        (xp.log, 0.0, -np.inf),
+    ],
+)
+def test_values_at_poles_and_infinities_are_those_of_floats(
+    function: F, x: float, wanted: float
+) -> None:
+    (ball,) = elements(function(r.lift(x)), 0)
+    assert ball.rad().is_zero() or ball.is_nan()
+    np.testing.assert_equal(float(ball), wanted)
+
+
 def test_surface() -> None:
     x = r.lift(np.float32(0.1))
     assert x.dtype == np.float32 and r.midpoints(x) == np.float32(0.1)
@@ -396,7 +422,7 @@ def test_surface() -> None:
 
 
 @pytest.mark.parametrize("x", [1e-300, -1e-300, 1e-30, 30.0, -30.0, 700.0])
-@pytest.mark.parametrize("name", ["tanh", "sinh", "expm1", "asinh", "atan", "erf", "sin"])
+@pytest.mark.parametrize("name", ["tanh", "sinh", "cosh", "expm1", "asinh", "atan", "erf", "sin"])
 def test_tiny_and_large_arguments_stay_sharp(name: str, x: float) -> None:
     along = r.with_precision(
         lambda: getattr(xp, name)(r.lift_along(np.float64(x), np.float64(1))), 256
@@ -468,3 +494,21 @@ def test_what_hangs_on_the_rounding_of_a_cast_is_undecided(function: F) -> None:
         with pytest.raises(r.Undecided):
             function(x)
         function(r.lift(2.5000001))
+
+
+def test_hyperbolic_slopes_neither_overflow_nor_cancel() -> None:
+    """At 128 bits: each lost all of its digits to exp(x) + exp(-x) or its like."""
+    for function, x, slope in (
+        (xp.cosh, 1e-30, 1e-30),
+        (xp.tanh, 1e-30, 1.0),
+        (xp.tanh, 1e300, 0.0),
+        (xp.tanh, -1e300, 0.0),
+    ):
+        found = r.with_precision(
+            lambda function=function, x=x: r.coefficient(  # type: ignore[misc]
+                function(r.lift_along(np.float64(x), np.float64(1))), 1
+            ),
+            128,
+        )
+        assert r.midpoints(found) == pytest.approx(slope, rel=1e-15, abs=0)
+        assert r.radii(found) <= 1e-30 * slope + 1e-300
