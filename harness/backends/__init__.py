@@ -1,13 +1,16 @@
 """The methods of computing gradients, by name.
 
 A built-in backend is the file of its name in this folder. Another package adds one through the
-entry-point group `harness.backends`: the entry's name is the backend's, its object the class.
+entry-point group `harness.backends`: the entry's name is the backend's, its object the class. A
+notebook, a script or a test adds one for a while, in its own process, by `registered`.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,14 +24,34 @@ BUILTIN = ("numeric", "manual", "autograd", "tensorflow", "torch", "jax")
 ENTRY_POINTS = "harness.backends"
 
 
+_registered: dict[str, type[Backend]] = {}
+
+
 def names() -> tuple[str, ...]:
     """Every backend that can be asked for, built-in ones first; nothing is imported."""
-    return (*BUILTIN, *(name for name in _installed() if name not in BUILTIN))
+    return tuple(dict.fromkeys((*BUILTIN, *_installed(), *_registered)))
+
+
+@contextmanager
+def registered(*classes: type[Backend]) -> Iterator[None]:
+    """Each class is the backend of its `name` within the block, in the place of any that has that
+    name. Only this process knows of it: a run that is to use it needs `jobs=0`."""
+    before = dict(_registered)
+    _registered.update({each.name: each for each in classes})
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of a backend, without importing its framework. Raises UsageError if unknown."""
+    return _registered[name] if name in _registered else _found(name)
 
 
 @cache
-def backend_class(name: str) -> type[Backend]:
-    """The class of a backend, without importing its framework. Raises UsageError if unknown."""
+def _found(name: str) -> type[Backend]:
     if name in BUILTIN:
         found: type[Backend] = importlib.import_module(f"harness.backends.{name}").BACKEND
         return found

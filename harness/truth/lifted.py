@@ -8,7 +8,9 @@ faulty line) moves inputs and intermediates along directions and compares with t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -45,6 +47,20 @@ class Moved:
     narrow: bool
 
 
+_unused: ContextVar[bool] = ContextVar("unused", default=False)
+
+
+@contextmanager
+def without_balls() -> Iterator[None]:
+    """Ball arithmetic follows no program within the block: the backward and numeric differences are
+    all that there is to judge by."""
+    token = _unused.set(True)
+    try:
+        yield
+    finally:
+        _unused.reset(token)
+
+
 class Lifted:
     """`forward` and `backward` of a program at one sample. Every lift is exact, so that one
     instance serves at any precision.
@@ -54,6 +70,8 @@ class Lifted:
     """
 
     def __init__(self, program: Program, sample: Sample) -> None:
+        if _unused.get():
+            raise Unsupported("ball arithmetic is not used")
         self.program, self.sample = program, sample
         leaves = trees.flatten(sample.inputs)
         count = sum(np.size(leaf) for leaf in leaves.values())

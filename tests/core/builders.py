@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 from hypothesis import settings
 
-from harness import trees
+from harness import backends, trees
 from harness.cases.case import Case, load
 from harness.cases.sampling import NUMPY
 from harness.errors import CaseError
@@ -92,3 +94,14 @@ def check_error(error: CaseError, file: Path | str, line: int | None, *parts: st
         assert part in text
     offers = ("did you mean `", "choose from `", "there is none to choose from")
     assert error.remedy or any(offer in text for offer in offers), f"no way out: {text}"
+
+
+@contextmanager
+def absent(*names: str) -> Iterator[None]:
+    """Frameworks that are not installed, whatever this machine has."""
+    missing = [
+        type(name, (backends.backend_class(name),), {"installed": classmethod(lambda cls: False)})
+        for name in names
+    ]
+    with backends.registered(*missing):
+        yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,7 @@ from builders import case_from
 
 from harness.cases.case import Case
 from harness.cli import main
-from harness.judging import evidence
-from harness.truth import directional
-from harness.truth.certificate import Certificate
-from harness.truth.directional import Directional
+from harness.truth.lifted import without_balls
 
 
 @pytest.fixture
@@ -28,19 +25,10 @@ def case(tmp_path: Path) -> Callable[..., Case]:
 
 
 @pytest.fixture
-def no_balls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ball arithmetic follows no case, so that the backward and numeric differences are all there
-    is to judge by."""
-    unable = Certificate("undecided", reason="balls cannot follow")
-    monkeypatch.setattr(evidence, "certify", lambda *_: unable)
-    for name in ("along_axes", "sampled_axes"):
-        monkeypatch.setattr(evidence, name, lambda *_: None)
-    monkeypatch.setattr(evidence, "certified_values", lambda *_: {})
-    for name in ("jvp", "hvp"):
-        nothing = Directional(reason="balls cannot follow")
-        monkeypatch.setattr(directional, name, lambda *_, nothing=nothing: nothing)
-    for name in ("rounding", "gradients_along"):
-        monkeypatch.setattr(directional, name, lambda *_, **__: None)
+def no_balls() -> Iterator[None]:
+    """Ball arithmetic follows no case."""
+    with without_balls():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from builders import absent
 
 import harness
 from harness import GradientMismatch, HarnessError, backends
@@ -341,10 +343,9 @@ def test_code_that_raises_is_a_mismatch_with_its_line() -> None:
 
 
 @pytest.fixture
-def only_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("autograd", "tensorflow", "torch", "jax"):
-        absent = classmethod(lambda cls: False)
-        monkeypatch.setattr(backends.backend_class(name), "installed", absent)
+def only_core() -> Iterator[None]:
+    with absent("autograd", "tensorflow", "torch", "jax"):
+        yield
 
 
 @pytest.mark.usefixtures("only_core")
@@ -356,22 +357,21 @@ def test_what_is_not_installed_is_left_out_unless_it_is_named() -> None:
 
 
 @pytest.mark.usefixtures("only_core")
-def test_what_a_method_cannot_do_is_tolerated_unless_it_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_a_method_cannot_do_is_tolerated_unless_it_is_named() -> None:
+    from harness.backends.base import Backend
     from harness.errors import Unsupported
 
-    torch = backends.backend_class("torch")
+    class Lame(Backend):
+        name = "lame"
 
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise Unsupported("no such derivative")
+        def differentiate(self, *_: Any, **__: Any) -> Any:
+            raise Unsupported("no such derivative")
 
-    monkeypatch.setattr(torch, "installed", classmethod(lambda cls: True))
-    monkeypatch.setattr(torch, "differentiate", refuse)
-    report = harness.check(forward, backward, x=X)
-    assert {row.status for row in report.rows if row.backend == "torch"} == {"unsupported"}
-    with pytest.raises(GradientMismatch, match="no such derivative"):
-        harness.check(forward, backward, backends=["torch"], x=X)
+    with backends.registered(Lame):
+        report = harness.check(forward, backward, x=X)
+        assert {row.status for row in report.rows if row.backend == "lame"} == {"unsupported"}
+        with pytest.raises(GradientMismatch, match="no such derivative"):
+            harness.check(forward, backward, backends=["lame"], x=X)
 
 
 def test_the_inputs_are_left_alone() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from builders import absent
 
 from harness.bench import sizes
 from harness.bench.rounds import VISITS, timings
@@ -138,11 +139,9 @@ def test_a_method_without_a_value_is_asked_for_no_gradient(demo: Case) -> None:
     assert found["manual", "gradient"].status == Status.TIMEOUT
 
 
-def test_a_missing_framework_is_a_line(demo: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.backends.jax import JaxBackend
-
-    monkeypatch.setattr(JaxBackend, "installed", classmethod(lambda _: False))
-    found, _ = timed(demo, lambda *_: 1.0, backends=("manual", "jax:jit"))
+def test_a_missing_framework_is_a_line(demo: Case) -> None:
+    with absent("jax"):
+        found, _ = timed(demo, lambda *_: 1.0, backends=("manual", "jax:jit"))
     assert found["jax:jit", "value"].status == Status.MISSING
     assert "pip install" in found["jax:jit", "value"].detail
 

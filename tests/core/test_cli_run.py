@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from builders import absent
 from pairs import FORWARD, GOOD, RAISES, WRONG, YAML, pair
-
-from harness import backends
 
 Run = Callable[..., Any]
 CORE = ("--backend", "numeric,manual")
@@ -23,9 +22,9 @@ def rows(folder: Path) -> pd.DataFrame:
 
 
 @pytest.fixture
-def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = classmethod(lambda cls: False)
-    monkeypatch.setattr(backends.backend_class("torch"), "installed", found)
+def no_torch() -> Iterator[None]:
+    with absent("torch"):
+        yield
 
 
 def test_good_rows_are_status_0_and_leave_a_report(harness: Run, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,18 +43,15 @@ YAML = "inputs: {W: {shape: [3, 2]}, x: {shape: [2]}}\n"
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Backends of another package, as its entry points would add them."""
-    found: dict[str, SimpleNamespace] = {}
-    monkeypatch.setattr(backends, "_installed", lambda: found)
-    backends.backend_class.cache_clear()
+def install() -> Iterator[Install]:
+    """Backends of the test's own."""
+    with ExitStack() as stack:
 
-    def add(name: str, cls: type[Backend], **attributes: Any) -> None:
-        made = type(name, (cls,), {"name": name, **attributes})
-        found[name] = SimpleNamespace(load=lambda: made)
+        def add(name: str, cls: type[Backend], **attributes: Any) -> None:
+            made = type(name, (cls,), {"name": name, **attributes})
+            stack.enter_context(backends.registered(made))
 
-    yield add
-    backends.backend_class.cache_clear()
+        yield add
 
 
 def rows(case: Case, *labels: str, **options: Any) -> list[Row]:

@@ -17,6 +17,7 @@ from builders import write_case
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import backends
 from harness.cases.case import load
 from harness.errors import UsageError
 from harness.execution.journal import JOURNAL, Journal, Keys
@@ -173,14 +174,15 @@ def test_a_full_disk_costs_the_rest_and_is_told(
     assert len(lines(own)) == 12
 
 
-def test_another_version_of_a_method_is_refused(
-    harness: Run, own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness(*OWN)
-    from harness.backends.numeric import NumericBackend
+def test_another_version_of_a_method_is_refused(harness: Run, own: Path) -> None:
+    class Newer(backends.backend_class("numeric")):  # type: ignore[misc]
+        @classmethod
+        def versions(cls) -> dict[str, str]:
+            return {"numpy": "99"}
 
-    monkeypatch.setattr(NumericBackend, "versions", classmethod(lambda cls: {"numpy": "99"}))
-    harness(*OWN, "--resume")
+    harness(*OWN)
+    with backends.registered(Newer):
+        harness(*OWN, "--resume")
     assert len(lines(own)) == 12 + 6
 
 

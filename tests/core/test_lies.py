@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,13 +97,10 @@ LIES: dict[str, Callable[[], Lie]] = {
 
 
 @pytest.fixture(autouse=True)
-def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make `liar` a backend, as an entry point of another package would."""
-    entry = SimpleNamespace(name="liar", load=lambda: Liar)
-    monkeypatch.setattr(backends, "_installed", lambda: {"liar": entry})
-    backends.backend_class.cache_clear()
-    yield
-    backends.backend_class.cache_clear()
+def liar() -> Iterator[None]:
+    """Make `liar` a backend."""
+    with backends.registered(Liar):
+        yield
 
 
 @pytest.fixture(scope="module")
