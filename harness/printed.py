@@ -49,6 +49,15 @@ def values(numbers: Any) -> Array:
     return _convert(numbers, number)
 
 
+def kind(numbers: Any) -> str:
+    """What a nested list holds, by numpy's letter: `b` if truth values alone, `i` if whole numbers
+    without a point alone, else `f`."""
+    if isinstance(numbers, list):
+        kinds = {*map(kind, numbers)}
+        return kinds.pop() if len(kinds) == 1 else "f"
+    return "b" if isinstance(numbers, bool) else "i" if isinstance(numbers, int) else "f"
+
+
 def is_regular(numbers: Any) -> bool:
     """Whether a nested list is an array: lists beside each other have equal shapes."""
 

@@ -31,13 +31,14 @@ def join(path: Iterable[Any]) -> str:
 def flattened(tree: Any) -> tuple[list[str], list[Any], Any]:
     """Paths, leaves and structure; dicts keep the order in which they were written."""
     paths, leaves, spec = optree.tree_flatten_with_path(
-        tree, none_is_leaf=True, namespace=_NAMESPACE
+        tree, none_is_leaf=False, namespace=_NAMESPACE
     )
     return [join(path) for path in paths], leaves, spec
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """Path -> leaf; a bare leaf has the path ``""``. None is a leaf, not an empty container."""
+    """Path -> leaf; a bare leaf has the path ``""``. None is an empty container: an input that is
+    not there has no gradient."""
     paths, leaves, _ = flattened(tree)
     return dict(zip(paths, leaves, strict=True))
 
@@ -45,7 +46,7 @@ def flatten(tree: Any) -> dict[str, Any]:
 def map_with_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
     """The same tree with every leaf replaced by `function(path, leaf)`."""
     return optree.tree_map_with_path(
-        lambda path, leaf: function(join(path), leaf), tree, none_is_leaf=True
+        lambda path, leaf: function(join(path), leaf), tree, none_is_leaf=False
     )
 
 
@@ -122,16 +123,23 @@ def shape_of(sample: Sample, name: str) -> tuple[int, ...]:
 def by_path(returned: Any, sample: Sample) -> dict[str, Any]:
     """What `backward` returned for the differentiable leaves, by path.
 
-    A dict is taken by input name; a tuple, a list or a bare array in the order of the
-    differentiable inputs. A missing one, and None, is left out.
+    A missing one, and None, is left out.
     """
-    if returned is None:
-        return {}
-    if not isinstance(returned, Mapping):
-        items = returned if isinstance(returned, tuple | list) else [returned]
-        returned = dict(zip(input_names(sample), items, strict=False))
-    found = flatten(dict(returned))
-    return {path: found[path] for path in sample.differentiable if found.get(path) is not None}
+    found = flatten(by_input(returned, sample))
+    return {path: found[path] for path in sample.differentiable if path in found}
+
+
+def by_input(returned: Any, sample: Sample) -> dict[str, Any]:
+    """What `backward` returned, by input name. A tuple, a list or a bare array is taken in the
+    order of the differentiable inputs, or of all inputs where the others have None."""
+    if returned is None or isinstance(returned, Mapping):
+        return dict(returned or {})
+    items = returned if isinstance(returned, tuple | list) else [returned]
+    names = input_names(sample)
+    whole = len(items) == len(sample.inputs) and all(
+        item is None for name, item in zip(sample.inputs, items, strict=True) if name not in names
+    )
+    return dict(zip(sample.inputs if whole else names, items, strict=False))
 
 
 def input_names(sample: Sample) -> list[str]:

@@ -150,21 +150,21 @@ def _by_path(returned: Any, sample: Sample) -> dict[str, Array]:
     if returned is None:
         raise HarnessError("`backward` returned nothing; end it in `return {...}` by input name")
     names = trees.input_names(sample)
+    by_input = trees.by_input(returned, sample)
     if not isinstance(returned, Mapping):
-        items = returned if isinstance(returned, tuple | list) else [returned]
-        if len(items) != len(names):
+        count = len(returned) if isinstance(returned, tuple | list) else 1
+        if count != len(by_input) or not by_input.keys() >= {*names}:
             raise HarnessError(
-                f"`backward` returned {len(items)} gradients for {len(names)} differentiable "
+                f"`backward` returned {count} gradients for {len(names)} differentiable "
                 f"inputs ({', '.join(names)}); return a dict by input name"
             )
-        returned = dict(zip(names, items, strict=True))
-    for name in returned:
+    for name in by_input:
         if name not in sample.inputs:
             raise HarnessError(
                 f"`backward` returned a gradient for `{name}`, which is no input; "
                 + did_you_mean(name, names)
             )
-    found = trees.flatten(dict(returned))
+    found = trees.flatten(by_input)
     for path, gradient in found.items():
         if path in sample.differentiable:
             continue

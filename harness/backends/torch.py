@@ -22,7 +22,9 @@ from harness.model import Array
 from harness.namespace import Namespace
 
 #: What a RuntimeError says where torch lacks a derivative or a kernel.
-_LACKING = re.compile("derivative .*not implemented|not implemented for")
+_LACKING = re.compile(
+    "derivative .*not implemented|not implemented for|Low precision dtypes not supported"
+)
 
 
 class TorchBackend(FrameworkBackend):

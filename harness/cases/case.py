@@ -102,6 +102,7 @@ def _walk(tree: Mapping[str, Any]) -> Iterator[tuple[str, Leaf]]:
         path, node = stack.pop()
         if isinstance(node, Leaf):
             yield path, node
+        if node is None or isinstance(node, Leaf):
             continue
         items = list(node.items() if isinstance(node, Mapping) else enumerate(node))
         stack.extend((f"{path}.{key}", child) for key, child in reversed(items))

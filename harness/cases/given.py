@@ -27,9 +27,7 @@ def given_sample(
 
     Raises Unsupported for numbers beyond the range of `dtype`, and what `forward` raises.
     """
-    held = dict(
-        trees.map_with_path(lambda _, leaf: locked(rounded(leaf, dtype, False)), dict(inputs))
-    )
+    held = dict(trees.map_with_path(lambda _, leaf: locked(rounded(leaf, dtype)), dict(inputs)))
     leaves = trees.flatten(held)
     with np.errstate(all="ignore"):
         # In float64, since numpy lacks functions of the half dtypes; the shapes are the same.

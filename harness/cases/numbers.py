@@ -12,12 +12,12 @@ from harness.errors import Unsupported
 from harness.model import Array
 
 
-def rounded(values: Any, dtype: str, integer: bool) -> Array:
-    """Floats rounded to `dtype`; integers and booleans keep their kind. Raises Unsupported for a
-    number beyond the range of `dtype`."""
+def rounded(values: Any, dtype: str, kind: str = "f") -> Array:
+    """Floats rounded to `dtype`; integers and booleans keep their kind, and floats that are of
+    `kind` `i` or `b` get it. Raises Unsupported for a number beyond the range of `dtype`."""
     array = np.asarray(values)
-    if integer:
-        return array.astype(np.int64)
+    if kind != "f":
+        return array.astype(np.int64 if kind == "i" else np.bool_)
     if not is_floating(array.dtype):
         return array.copy()
     result = convert(array, dtype)

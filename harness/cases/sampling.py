@@ -71,14 +71,13 @@ def draw_sample(
     supplied = _supply(case, chance, sizes)
     inputs: dict[str, Any] = {}
     for name in case.code.forward.parameters:
-        spec = case.declared.inputs.get(name)
-        if spec is None and name not in supplied:
+        if name not in case.declared.inputs and name not in supplied:
             raise _unsupplied(case, name)
-        tree = supplied.get(name)
+        spec, tree = case.declared.inputs.get(name), supplied.get(name)
         inputs[name] = _leaf_arrays(case, name, spec, tree, numbers, sizes, chance, dtype)
     paths, arrays, structure = trees.flattened(inputs)
     leaves = dict(zip(paths, arrays, strict=True))
-    unused = [path for path in numbers if path not in leaves]
+    unused = [path for path in numbers if path not in leaves and numbers[path] is not None]
     if unused:
         raise case.document.error(
             ("points", point, "inputs", unused[0].split(".")[0]),
@@ -191,6 +190,8 @@ def printed_spread(case: Case, point: str) -> dict[str, Array]:
     """Path -> half a unit of the last digit of each number that the point prints (quoted ones)."""
     found = {}
     for path, node in _point_leaves(case, case.declared.points[point]).items():
+        if node is None:
+            continue
         _, half = printed.to_arrays(node)
         if np.any(half):
             found[path] = half
@@ -225,11 +226,15 @@ def _at(point: str, path: str) -> Path_:
     return ("points", point, "inputs", *location)
 
 
-def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
-    """Path -> float64 numbers given at a point, checked against the declared domain."""
-    found = {}
+def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array | None]:
+    """Path -> float64 numbers given at a point, checked against the declared domain; None for what
+    is null there."""
+    found: dict[str, Array | None] = {}
     for path, node in _point_leaves(case, declared).items():
         at = _at(point, path)
+        if node is None:
+            found[path] = None
+            continue
         try:
             values = printed.values(node)
         except (ValueError, TypeError, OverflowError):
@@ -252,8 +257,8 @@ def _numbers(case: Case, declared: Point, point: str) -> dict[str, Array]:
             raise case.document.error(
                 at, f"`{path}` holds NaN", "give numbers at which `forward` is defined"
             )
-        if leaf is not None and leaf.draw == "integers" and np.any(values != np.rint(values)):
-            raise case.document.error(at, f"`{path}` must be integers, as `draw: integers` says")
+        if leaf is not None and leaf.kind == "i" and np.any(values != np.rint(values)):
+            raise case.document.error(at, f"`{path}` must be integers, as it is declared")
         found[path] = values
     return found
 
@@ -262,12 +267,12 @@ def _index(index: tuple[Any, ...]) -> str:
     return " at [" + ", ".join(str(int(i)) for i in index) + "]" if index else ""
 
 
-def _solve_sizes(case: Case, numbers: Mapping[str, Array], point: str) -> dict[str, int]:
+def _solve_sizes(case: Case, numbers: Mapping[str, Array | None], point: str) -> dict[str, int]:
     """The named dimensions that the shapes of a point's numbers imply."""
     sizes: dict[str, int] = {}
     for path, values in numbers.items():
         leaf = case.leaves.get(path)
-        if leaf is None or leaf.shape is None:
+        if leaf is None or leaf.shape is None or values is None:
             continue
         fits = len(leaf.shape) == values.ndim and all(
             sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
@@ -307,12 +312,15 @@ def _leaf_arrays(
     path: str,
     spec: Any,
     supplied: Any,
-    numbers: Mapping[str, Array],
+    numbers: Mapping[str, Array | None],
     sizes: Mapping[str, int],
     chance: Chance,
     dtype: str,
 ) -> Any:
-    """The tree of arrays below `path`: a point's numbers first, then `inputs`, then the YAML."""
+    """The tree of arrays below `path`: a point's numbers first, then `inputs`, then the YAML. What
+    is null there is None."""
+    if path in numbers and numbers[path] is None:
+        return None
     if isinstance(spec, Mapping):
         return {
             key: _leaf_arrays(
@@ -327,14 +335,16 @@ def _leaf_arrays(
             )
             for i, child in enumerate(spec)
         ]
-    integer = spec is not None and spec.draw == "integers"
     if supplied is not None:
         return trees.map_with_path(
             lambda below, leaf: rounded(
-                numbers.get(f"{path}.{below}" if below else path, leaf), dtype, False
+                numbers.get(f"{path}.{below}" if below else path, leaf), dtype
             ),
             supplied,
         )
+    if spec is None and path not in numbers:
+        return None
+    spec = spec or Leaf()
     if path in numbers:
         values = numbers[path]
     elif spec.value is not None:
@@ -344,8 +354,8 @@ def _leaf_arrays(
         values = draw(spec, shape, chance.rng)
     else:
         raise _unsupplied(case, path)
-    result = rounded(values, dtype, integer)
-    if spec.domain is not None and not integer:
+    result = rounded(values, dtype, spec.kind)
+    if spec.domain is not None and spec.kind == "f":
         result = clipped(result, spec.domain)
     return result
 

@@ -110,7 +110,7 @@ def _kind(value: Any) -> str:
         return "leaf"
     if isinstance(value, dict):
         return "leaf" if not value or set(value) & set(Leaf.model_fields) else "mapping"
-    return "list" if isinstance(value, list) else "leaf"
+    return "list" if isinstance(value, list) else "leaf" if value is not None else "absent"
 
 
 class Leaf(_Strict):
@@ -119,12 +119,19 @@ class Leaf(_Strict):
     shape: list[Annotated[int, Field(ge=0)] | str] | None = Field(
         None, description="dimensions: numbers, or names that `sizes` defines; [] is a scalar"
     )
-    value: Numbers = Field(None, description="a fixed value")
+    value: Numbers = Field(None, description="a fixed value; of integers if it has no point")
     draw: Draw | None = Field(
         None, description="default: uniform over a finite domain, else normal"
     )
     domain: tuple[float, float] | None = Field(None, description="closed interval [low, high]")
     differentiable: bool = Field(True, description="false for data")
+
+    @property
+    def kind(self) -> str:
+        """`b`, `i` or `f`: truth values, integers or floats, by numpy's letters."""
+        if self.draw == "integers":
+            return "i"
+        return "f" if self.value is None else printed.kind(self.value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Leaf:
@@ -165,6 +172,7 @@ InputTree = TypeAliasType(  # type: ignore[misc]
     "InputTree",
     Annotated[
         Annotated[Leaf, Tag("leaf")]
+        | Annotated[None, Tag("absent")]
         | Annotated[dict[str, "InputTree"], Tag("mapping")]  # type: ignore[misc]
         | Annotated[list["InputTree"], Field(min_length=1), Tag("list")],  # type: ignore[misc]
         Discriminator(_kind),

@@ -137,6 +137,14 @@ def test_a_sum_of_exponentials_neither_overflows_nor_loses_minus_infinity() -> N
     np.testing.assert_array_equal(NUMPY.softmax(np.array([1e4, -1e4])), [1, 0])
 
 
+def test_of_nothing_the_sum_is_zero() -> None:
+    nothing = np.zeros((2, 0))
+    with np.errstate(divide="ignore"):
+        assert NUMPY.logsumexp(nothing, axis=1).tolist() == [-np.inf, -np.inf]
+        assert NUMPY.logsumexp(nothing, axis=0).shape == (0,)
+    assert NUMPY.softmax(nothing).shape == NUMPY.log_softmax(nothing).shape == (2, 0)
+
+
 @numerical
 @given(hnp.arrays(np.float64, 5, elements=st.floats(-20, 20)))
 def test_the_special_functions_are_those_of_scipy(x: np.ndarray) -> None:

@@ -488,3 +488,55 @@ def test_tangents_change_no_other_number(case: MakeCase) -> None:
     before = [-0.5264293927905288, -0.31440566662280983, 0.7123702704187715]
     np.testing.assert_array_equal([*sample.inputs["x"], *sample.cotangents], before)
     assert not set(sample.tangents["x"].tolist()) & set(before)
+
+
+BIASED = """
+    def forward(xp, x, W, bias, labels):
+        y = xp.matmul(x, W)
+        z = y if bias is None else y + bias
+        f = xp.sum(xp.where(labels == -100, xp.zeros_like(z[:, 0]), z[:, 0]))
+        return f
+
+    def backward(xp, df, x, W, bias, labels):
+        dz = xp.zeros_like(xp.matmul(x, W))
+        dz[:, 0] = df * xp.astype(labels != -100, x.dtype)
+        dW = xp.matmul(xp.matrix_transpose(x), dz)
+        db = None if bias is None else xp.sum(dz, axis=0)
+        return xp.matmul(dz, xp.matrix_transpose(W)), dW, db, None
+"""
+BIAS_YAML = """
+    inputs: {x: {shape: [3, 2]}, W: {shape: [2, 2]}, bias: %s, labels: {value: [2, -100, 0]}}
+    points: {bare: {inputs: {bias: null, x: [[1, 2], [3, 4], [5, 6]]}}}
+"""
+
+
+@pytest.mark.parametrize("bias", ["null", "{shape: [2]}"])
+def test_an_input_may_be_absent_and_a_label_an_integer(case: MakeCase, bias: str) -> None:
+    made = case(BIASED, BIAS_YAML % bias)
+    drawn = draw_sample(made, "draw0", "default", "float32")
+    assert (drawn.inputs["bias"] is None) is (bias == "null")
+    assert drawn.inputs["labels"].dtype == np.int64
+    bare = draw_sample(made, "bare", "default", "float32")
+    assert bare.inputs["bias"] is None
+    assert bare.inputs["x"].dtype == np.float32, "the numbers of a point are in the dtype"
+    assert bare.differentiable == ("x", "W")
+    request = Request(backends=("manual", "numeric"), draws=1)
+    rows = list(Engine([made], request).run(cells([made], request)))
+    assert {row.status for _, found in rows for row in found} == {"pass"}
+
+
+def test_what_no_number_says_is_told(case: MakeCase) -> None:
+    yaml = "inputs: {x: {value: [1, 2]}, y: {shape: [2]}}\npoints: {a: {inputs: {x: [1.5, 2]}}}\n"
+    with pytest.raises(CaseError, match="`x` must be integers"):
+        draw_sample(case(ADD, yaml), "a", "default", "float64")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [("[2, -100]", "int64"), ("[2.0, -100]", "float64"), ("[true, false]", "bool"), ("3", "int64")],
+)
+def test_a_value_is_of_the_kind_that_it_is_written_in(
+    case: MakeCase, value: str, dtype: str
+) -> None:
+    made = case(ADD, f"inputs: {{x: {{value: {value}}}, y: {{shape: []}}}}\n")
+    assert draw_sample(made, "draw0", "default", "float64").inputs["x"].dtype == dtype
