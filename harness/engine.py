@@ -17,7 +17,8 @@ from harness.answering import answer
 from harness.backends.base import Backend
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
-from harness.cases.sampling import draw_sample, printed_spread
+from harness.cases.points import printed_spread
+from harness.cases.sampling import draw_sample
 from harness.cell import Cell
 from harness.judging.cell import judged
 from harness.judging.subject import Subject

@@ -10,7 +10,7 @@ from typing import SupportsIndex
 
 from harness import backends
 from harness.cases.case import Case
-from harness.cases.sampling import check_points
+from harness.cases.points import check_points
 from harness.cell import Cell
 from harness.dtypes import DTYPES, dtype_name
 from harness.errors import CaseError, UsageError, did_you_mean

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from harness import backends
 from harness.cases.case import Case, load
+from harness.cases.points import check_points
 from harness.cases.registry import Entry
-from harness.cases.sampling import check_points
 from harness.errors import CaseError, CaseErrors
 
 

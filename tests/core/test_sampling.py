@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from harness import trees
 from harness.cases.case import Case
-from harness.cases.sampling import draw_sample, printed_spread, rng_for
+from harness.cases.points import printed_spread
+from harness.cases.sampling import draw_sample, rng_for
 from harness.dtypes import DTYPES, FORMATS, convert, numpy_dtype
 from harness.engine import Engine
 from harness.errors import CaseError, Unsupported
