@@ -188,11 +188,17 @@ class Judge:
         shapeless = any("wrong shape" in row.detail or row.status == "error" for row in manual)
         if certificate is None or shapeless or certificate.status == "fail":
             self.count("proved")
-        elif certificate.status == "pass" or all(row.good for row in manual):
+        elif certificate.status == "pass":
             self.offence("verified", name, said)
+        elif certificate.status != "undecided" and all(row.good for row in manual):
+            self.offence(f"called a {certificate.status}", name, said)
         else:
             self.count("not proved")
             self.tally.reasons[f"fault {certificate.status}: {_plain(certificate.detail)}"] += 1
+        for row in derivatives:
+            leaf = str(row.quantity).removeprefix("d/d")
+            if leaf in fault.gross and row.status in ("pass", "kink"):
+                self.offence("passed by a quarter", name, f"{leaf}: {row.status}: {said}")
         if certificate is not None and certificate.status == "fail":
             blamed = certificate.detail.split(";")[0].removeprefix("proved wrong: ")
             for leaf in re.findall(r"d/d([\w.]+)", blamed):

@@ -18,7 +18,7 @@ from mutants import LOCAL, Scope, expressions, replaced
 
 from drawn.drawing import Drawn
 from drawn.exact import Beyond, exact, lifted
-from drawn.truth import BITS, Truth
+from drawn.truth import BITS, DIFFERENT, Truth
 
 #: Edits that are tried before a program is given up, for each fault that is wanted.
 TRIES = 8
@@ -27,12 +27,13 @@ TRIES = 8
 @dataclass(frozen=True)
 class Fault:
     """The text of a wrong program, how it came about, and the leaves whose gradients are wrong:
-    beyond doubt (by a millionth), or at all."""
+    beyond doubt (by a millionth), at all, or by more than a quarter."""
 
     kind: str
     text: str
     wrong: frozenset[str]
     touched: frozenset[str]
+    gross: frozenset[str]
 
 
 def faults(drawn: Drawn, truth: Truth, rng: np.random.Generator) -> list[Fault]:
@@ -46,12 +47,14 @@ def _some(truth: Truth, texts: Iterator[tuple[str, str]], wanted: int) -> Iterat
         if not wanted or tries >= TRIES * 3:
             return
         try:
-            wrong, touched = truth.wrong(text), truth.wrong(text, 1e-25)
+            wrong, touched, gross = (
+                frozenset(truth.wrong(text, least)) for least in (DIFFERENT, 1e-25, 0.25)
+            )
         except (Beyond, ValueError, IndexError, TypeError, AttributeError, AssertionError):
             continue  # the edit raises, as it would for whoever made it
         if wrong:
             wanted -= 1
-            yield Fault(kind, text, frozenset(wrong), frozenset(touched))
+            yield Fault(kind, text, wrong, touched, gross)
 
 
 def _edited(drawn: Drawn, rng: np.random.Generator) -> Iterator[tuple[str, str]]:

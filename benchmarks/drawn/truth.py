@@ -102,7 +102,7 @@ def truth_of(drawn: Drawn) -> Truth:
         pieces = [here]
         for _ in range(0 if not kinked else AROUND if tied else 3):
             nudged = _moved(drawn, {name: _signs(rng, drawn.inputs[name]) for name in names})
-            pieces.append(_at(drawn.text, nudged, drawn))
+            pieces.append(_beside(_at(drawn.text, nudged, drawn), here))
         low = {name: np.minimum.reduce([each[name] for each in pieces]) for name in names}
         high = {name: np.maximum.reduce([each[name] for each in pieces]) for name in names}
         truth = Truth(drawn, low, high)
@@ -125,6 +125,17 @@ def _settled(text: str, drawn: Drawn) -> Numbers:
                     raise Beyond("cancels too much for the bits that there are")
                 each[index] = mpf(0)
     return fine
+
+
+def _beside(piece: Numbers, here: Numbers) -> Numbers:
+    """The gradients of a piece: what cancels at the point, and beside it to the last bits, is
+    zero."""
+    largest = max(abs(each) for array in piece.values() for each in array.ravel())
+    for name, array in piece.items():
+        for index in np.ndindex(array.shape):
+            if not here[name][index] and abs(array[index]) < largest * mpf(2) ** -BITS:
+                array[index] = mpf(0)
+    return piece
 
 
 #: Literals that are rounded: with them a right backward is right to as many digits.
