@@ -145,10 +145,12 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a method gave no numbers, in the words of a row."""
+    """Why a method gave no numbers, in the words of a row; `raised` is the name of the exception
+    that was raised, "" where there was none."""
 
     status: Status
     detail: str
+    raised: str = ""
 
 
 #: What one method says about one cell, by mode.
@@ -158,7 +160,8 @@ Answer: TypeAlias = dict[str, Gradients | Failure]
 @dataclass(frozen=True)
 class Row:
     """One verdict. `got` and `expected` are the numbers at `worst_index`, as text. `written` says
-    that the derivative is a hand-written one, which is held to more than a framework's own."""
+    that the derivative is a hand-written one, which is held to more than a framework's own;
+    `raised` is the name of the exception that a method raised instead of returning numbers."""
 
     case: str
     point: str
@@ -179,6 +182,7 @@ class Row:
     reference: str = ""
     seconds: float = float("nan")
     written: bool = False
+    raised: str = ""
     detail: str = ""
 
     @property

@@ -51,5 +51,5 @@ def judged(cell: Cell, given: Answer, subject: Subject) -> list[Row]:
             with contextlib.suppress(Exception):  # a sample that cannot be drawn has none
                 blamed = subject.accusation.text
         detail = "; ".join(filter(None, (each.detail, blamed)))
-        found += rows.uncompared(cell, [mode], each.status, detail)
+        found += rows.uncompared(cell, [mode], each.status, detail, each.raised)
     return rows.declared(found, subject.known)

@@ -6,7 +6,6 @@ or raises says so in its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -48,7 +47,9 @@ def judged(
     )
 
 
-def uncompared(cell: Cell, modes: Iterable[str], status: Status, detail: str) -> list[Row]:
+def uncompared(
+    cell: Cell, modes: Iterable[str], status: Status, detail: str, raised: str = ""
+) -> list[Row]:
     """One row per mode for a method that has no numbers."""
     return [
         Row(
@@ -61,6 +62,7 @@ def uncompared(cell: Cell, modes: Iterable[str], status: Status, detail: str) ->
             ALL,
             status,
             written=_written(cell),
+            raised=raised,
             detail=detail,
         )
         for mode in modes
@@ -93,7 +95,9 @@ def describe(error: BaseException, code: Code) -> str:
 def failure(error: BaseException, code: Code) -> Failure:
     """An exception as data: `unsupported` if it says so, `error` if it does not."""
     status = Status.UNSUPPORTED if isinstance(error, Unsupported) else Status.ERROR
-    return Failure(status, describe(error, code))
+    # A backend says that it cannot by an Unsupported, whose cause is the framework's own way.
+    cause = error.__cause__ if isinstance(error, Unsupported) and error.__cause__ else error
+    return Failure(status, describe(error, code), type(cause).__name__)
 
 
 def declared(rows: Sequence[Row], gaps: Sequence[Gap]) -> list[Row]:
@@ -127,9 +131,4 @@ def _covers(gap: Gap, row: Row) -> bool:
 
 
 def _shows(gap: Gap, row: Row) -> bool:
-    return row.status == gap.status and _raises(gap.raises, row.detail)
-
-
-def _raises(name: str | None, detail: str) -> bool:
-    """Whether a row's detail says that an exception of that name was raised."""
-    return name is None or re.search(rf"(?<!\w){re.escape(name)}(?=:|$)", detail) is not None
+    return row.status == gap.status and gap.raises in (None, row.raised)

@@ -23,7 +23,7 @@ from harness.report import files, tables
 
 COLUMNS = (
     "case,point,size,dtype,backend,mode,quantity,status,max_abs_error,max_rel_error,max_ulp_error,"
-    "digits,error_over_tolerance,worst_index,got,expected,reference,seconds,written,detail"
+    "digits,error_over_tolerance,worst_index,got,expected,reference,seconds,written,raised,detail"
 ).split(",")
 FLOATS = [field.name for field in fields(Row) if field.type == "float"]
 
