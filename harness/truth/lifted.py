@@ -21,7 +21,7 @@ from flint import arb
 
 from harness import referee, trees
 from harness.dtypes import numpy_dtype
-from harness.errors import Unsupported
+from harness.errors import HarnessError, Unsupported
 from harness.model import Array, Sample
 from harness.program import Program, Trace
 from harness.referee import BallArray, Undecided
@@ -232,14 +232,22 @@ class Lifted:
 
     def claims(self, trace: Trace) -> dict[str, BallArray]:
         """What `backward` says of a trace `at_rest`, by `names`. Raises Unsupported where it says
-        less."""
+        less, or calls what cannot compute with balls: a framework, or numpy itself."""
         saved = {
             name: referee.value(value) if isinstance(value, BallArray) else value
             for name, value in trace.saved.items()
         }
-        returned, recorded = self.program.backward(
-            referee.xp, self.cotangents, self.inputs, Trace(trace.outputs, saved)
-        )
+        try:
+            returned, recorded = self.program.backward(
+                referee.xp, self.cotangents, self.inputs, Trace(trace.outputs, saved)
+            )
+        except HarnessError:
+            raise
+        except Exception as error:  # whatever foreign code says of balls
+            raise Unsupported(
+                "balls cannot follow `backward`, whose numbers are judged all the same "
+                f"({type(error).__name__}: {error})"
+            ) from error
         gradients = trees.by_path(returned, self.sample)
         for path in self.sample.differentiable:
             if path not in gradients:
