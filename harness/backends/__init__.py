@@ -56,9 +56,26 @@ def _found(name: str) -> type[Backend]:
         found: type[Backend] = importlib.import_module(f"harness.backends.{name}").BACKEND
         return found
     if name in _installed():
-        loaded: type[Backend] = _installed()[name].load()
-        return loaded
+        return _loaded(_installed()[name])
     raise UsageError(f"no backend `{name}`; {did_you_mean(name, names())}")
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> type[Backend]:
+    """The class behind an entry point. Where it cannot be had, which is nobody else's trouble, one
+    that is not installed, and says why."""
+    from harness.backends.base import Backend
+
+    try:
+        found = point.load()
+        if not (isinstance(found, type) and issubclass(found, Backend)):
+            raise TypeError(f"`{point.value}` is no class of a backend")
+    except (Exception, SystemExit) as error:  # whatever the package of somebody else raises
+        package = point.dist.name if point.dist else point.module
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        install = f"its entry point raises {reason}; mend or uninstall `{package}`"
+        absent = {"name": point.name, "install": install, "installed": classmethod(lambda _: False)}
+        return type("Broken", (Backend,), absent)
+    return found
 
 
 def known_label(text: str) -> Label:

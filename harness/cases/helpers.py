@@ -76,14 +76,15 @@ def _files(name: str) -> list[Path]:
     folders = spec.submodule_search_locations
     if folders is None:
         file = Path(spec.origin or "") if spec.has_location else Path()
-        return [file] if file.suffix == ".py" and not _installed(file) else []
+        return [file] if file.suffix == ".py" and not is_installed(file) else []
     return [
         file
         for folder in map(Path, folders)
-        if not _installed(folder)
+        if not is_installed(folder)
         for file in sorted(folder.rglob("*.py"))
     ]
 
 
-def _installed(path: Path) -> bool:
+def is_installed(path: Path) -> bool:
+    """Whether a file came with Python or with a package that has a version."""
     return any(path.resolve().is_relative_to(folder) for folder in _INSTALLED)

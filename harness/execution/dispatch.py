@@ -51,8 +51,8 @@ class Workers(Protocol):
 
 
 class Dispatcher:
-    """Runs a plan on workers, and notes in `peaks` the most bytes that a worker of each kind held
-    while it was at a case."""
+    """Runs a plan on workers. It notes in `peaks` the most bytes that a worker of each kind held
+    while it was at a case, and in `reads` the files that the code of each case has read."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Dispatcher:
         request: Request,
         workers: Workers,
         peaks: dict[tuple[str, str], int] | None = None,
+        reads: dict[str, dict[str, str]] | None = None,
     ) -> None:
         self._cases = {case.name: case for case in cases}
         self._request, self._workers = request, workers
@@ -67,6 +68,7 @@ class Dispatcher:
         self._backlog, self._held = Backlog(), 0
         self._running: dict[Future[Any], Work] = {}
         self._peaks = {} if peaks is None else peaks
+        self._reads = {} if reads is None else reads
 
     def run(self, plan: Sequence[Cell]) -> Iterator[tuple[Cell, list[Row]]]:
         """The rows of each cell, as they come."""
@@ -136,6 +138,7 @@ class Dispatcher:
             done: tasks.Done[Any] = future.result()
             key, result = (work.group.case, work.kind), done.results
             self._peaks[key] = max(self._peaks.get(key, 0), done.peak)
+            self._reads.setdefault(work.group.case, {}).update(done.reads)
             self._backlog.worked(work.kind, len(work.cells), done.seconds)
         else:
             result = self._failed(work, error)

@@ -2,10 +2,11 @@
 
 One line of JSON per cell, appended in one write, so that what is killed at any moment leaves whole
 lines and at most one torn one. A line's key is a hash of what its rows depend on: the text of the
-case and of the modules of its author that it imports, the options, the versions of the method (not
-the data that its code may read). Taking a run up again repeats only the cells whose key is not
-there, whoever wrote the journal, and those whose worker was lost or too slow, which may have had
-reasons of its own.
+case and of the modules of its author that it imports, the options, the versions of the method and
+of the harness. Beside it stand the digests of whatever else the case's code has read. Taking a run
+up again repeats only the cells whose key is not there, whoever wrote the journal, those for which
+another file has changed, and those whose worker was lost or too slow, which may have had reasons of
+its own.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from harness import __version__, backends
+from harness import backends
 from harness.cases.case import Case
 from harness.cases.helpers import helpers
 from harness.cell import Cell
 from harness.errors import UsageError
+from harness.execution import reads
 from harness.label import Label
 from harness.model import Row, Status
 from harness.plan import Request
@@ -74,11 +77,11 @@ class Keys:
         name = label.method
         if name not in self._versions:
             # The referee takes part in every row.
-            everything = {"python-flint": version("python-flint")}
+            everything = {"python-flint": version("python-flint"), "harness": _own()}
             everything |= backends.backend_class("manual").versions()
             everything |= backends.backend_class(name).versions()
             installed = backends.backend_class(name).installed()
-            self._versions[name] = f"{__version__} {sorted(everything.items())} {installed}"
+            self._versions[name] = f"{sorted(everything.items())} {installed}"
         return self._versions[name]
 
 
@@ -111,13 +114,15 @@ class Journal:
 
     def find(self, cell: Cell) -> list[Row] | None:
         """The rows of a cell that was finished before, with this very code, data and versions."""
-        found = [_row(each) for each in self._known.get(self._keys.of(cell), ())]
+        found, read = self._known.get(self._keys.of(cell), ((), {}))
         lost = any(row.status in (Status.CRASH, Status.TIMEOUT) for row in found)
-        return None if lost or not found else found
+        return None if lost or not found or not reads.unchanged(read) else [*found]
 
-    def append(self, cell: Cell, rows: Sequence[Row]) -> None:
-        """Write a finished cell. Raises UsageError where the disk does not take it."""
-        entry = {"key": self._keys.of(cell), "rows": [_plain(row) for row in rows]}
+    def append(self, cell: Cell, rows: Sequence[Row], read: Mapping[str, str]) -> None:
+        """Write a finished cell, and the digests of the files that its rows depend on. Raises
+        UsageError where the disk does not take it."""
+        plain = [_plain(row) for row in rows]
+        entry = {"key": self._keys.of(cell), "read": dict(read), "rows": plain}
         line = json.dumps(entry, allow_nan=False).encode() + b"\n"
         try:
             if self._file.write(line) != len(line):
@@ -139,17 +144,29 @@ def _unwritable(path: Path, error: OSError) -> UsageError:
     )
 
 
+@cache
+def _own() -> str:
+    """A hash of the harness itself: from a checkout to the next, a verdict may mean something else
+    though the version is the same."""
+    package = Path(__file__).parent.parent
+    files = sorted(file for file in package.rglob("*.py") if "builtin" not in file.parts)
+    return _digest(*(file.read_text(encoding="utf-8") for file in files))
+
+
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _read(written: bytes) -> dict[str, list[Any]]:
-    """Key -> rows as written; a line that cannot be read counts for nothing."""
-    found: dict[str, list[Any]] = {}
+def _read(written: bytes) -> dict[str, tuple[list[Row], dict[str, str]]]:
+    """Key -> rows, and the digests of the files that they depend on. A line that cannot be read, or
+    that says what no row of today can say, counts for nothing: its cell is done again."""
+    found: dict[str, tuple[list[Row], dict[str, str]]] = {}
     for line in written.splitlines():
-        with suppress(ValueError, TypeError, KeyError):
+        with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
             entry = json.loads(line)
-            found[entry["key"]] = entry["rows"]
+            rows = [_row(each) for each in entry["rows"]]
+            read = {str(path): str(value) for path, value in entry["read"].items()}
+            found[str(entry["key"])] = rows, read
     return found
 
 

@@ -21,6 +21,7 @@ from harness.cases.case import Case
 from harness.cell import Cell
 from harness.engine import KEPT, Engine
 from harness.errors import CaseError
+from harness.execution import reads
 from harness.execution.memory import forget_peak, peak
 from harness.model import Answer, Array, Failure, Row, Status
 from harness.plan import Request
@@ -77,6 +78,7 @@ def size_of(packed: Packed) -> int:
 @lru_cache(_KEPT)
 def _engine(parcel: bytes) -> Engine:
     case, request = pickle.loads(parcel)
+    reads.watch(case)
     return Engine([case], request)
 
 
@@ -86,11 +88,13 @@ class Done(Generic[T]):
 
     peak:     bytes that the worker held at its worst moment, libraries included.
     seconds:  how long it took.
+    reads:    the files that the case's code has read, and their digests (see `execution.reads`).
     """
 
     results: list[T]
     peak: int
     seconds: float
+    reads: dict[str, str]
 
 
 def answers(parcel: bytes, cells: Sequence[Cell]) -> Done[Packed]:
@@ -107,7 +111,7 @@ def answers(parcel: bytes, cells: Sequence[Cell]) -> Done[Packed]:
                 _ = engine.subject(cell).sample
         given = [(engine.answer(cell), _digest(cell, engine)) for cell in few]
         found += (pack_answer(*each) for each in given)
-    return Done(found, peak(), time.perf_counter() - start)
+    return _done(found, engine, start)
 
 
 def verdicts(parcel: bytes, work: Sequence[tuple[Cell, Packed | None]]) -> Done[list[Row]]:
@@ -119,7 +123,12 @@ def verdicts(parcel: bytes, work: Sequence[tuple[Cell, Packed | None]]) -> Done[
         engine.judge(cell, engine.answer(cell) if given is None else _about(cell, given, engine))
         for cell, given in work
     ]
-    return Done(found, peak(), time.perf_counter() - start)
+    return _done(found, engine, start)
+
+
+def _done(results: list[T], engine: Engine, start: float) -> Done[T]:
+    (case,) = engine.cases.values()
+    return Done(results, peak(), time.perf_counter() - start, reads.found(case))
 
 
 def _digest(cell: Cell, engine: Engine) -> str:

@@ -14,7 +14,7 @@ from harness.cases.schema import Gap
 from harness.cell import Cell
 from harness.errors import CaseError, HarnessError, Unsupported, visible
 from harness.judging.verdict import Verdict
-from harness.model import Failure, Gradients, Row, Status
+from harness.model import EXCUSED, Failure, Gradients, Row, Status
 from harness.quantity import ALL, Quantity
 from harness.source import Code
 from harness.staging import fault_line
@@ -100,6 +100,10 @@ def failure(error: BaseException, code: Code) -> Failure:
     return Failure(status, describe(error, code), type(cause).__name__)
 
 
+#: What a row may say that is as good as a declared gap that is gone.
+_DECIDED = EXCUSED | {Status.PASS, Status.KINK}
+
+
 def declared(rows: Sequence[Row], gaps: Sequence[Gap]) -> list[Row]:
     """The rows of a cell that a declared gap covers become `known`; where none of them shows the
     gap any more, they are `fixed`."""
@@ -111,8 +115,14 @@ def declared(rows: Sequence[Row], gaps: Sequence[Gap]) -> list[Row]:
             row = result[index]
             detail = f"{gap.reason} [{row.detail}]" if row.detail else gap.reason
             result[index] = replace(row, status=Status.KNOWN, detail=detail)
-        if covered and not shown and all(result[each].status == Status.PASS for each in covered):
+        now = {result[index].status for index in covered}
+        if now and not shown and now <= _DECIDED:
             detail = f"declared gap is gone ({gap.reason}); remove its entry under `known`"
+            if other := now - {Status.PASS}:
+                detail = (
+                    f"declared as `{gap.status}` ({gap.reason}), and `{max(other)}` now; write "
+                    "that into its entry under `known`, or remove it"
+                )
             for index in covered:
                 result[index] = replace(result[index], status=Status.FIXED, detail=detail)
     return result

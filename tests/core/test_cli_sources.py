@@ -54,13 +54,14 @@ class ComplexStep(FrameworkBackend):
 
 def command(site: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command in a process that has `site` among its installed packages."""
+    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
     return subprocess.run(
         [sys.executable, "-m", "harness", *words],
         capture_output=True,
         text=True,
         cwd=cwd,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env={**os.environ, "PYTHONPATH": path},
     )
 
 
@@ -126,6 +127,31 @@ def test_a_package_whose_module_is_gone_is_named(tmp_path: Path) -> None:
     done = command(site, tmp_path, "list")
     assert done.returncode == 2
     assert "entry point `theirs`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise ValueError('no such device')", "ValueError: no such device"),
+        ("raise SystemExit", "SystemExit"),
+        ("import nosuch_module", "ModuleNotFoundError: No module named 'nosuch_module'"),
+        ("Other = None", "AttributeError"),
+        ("Broken = print", "TypeError: `broken:Broken` is no class of a backend"),
+    ],
+)
+def test_a_broken_backend_costs_itself_only(tmp_path: Path, source: str, reason: str) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "broken.py").write_text(source)
+    dist_info(site, "harness.backends", "broken", "broken:Broken")
+    pair(tmp_path / "mine", "square", GOOD, YAML)
+    run = ("run", "--cases", "mine", "--jobs", "0", "--draws", "0")
+    done = command(site, tmp_path, *run, "--backend", "manual,broken")
+    assert done.returncode == 0, done.stderr
+    assert f"broken is not installed: its entry point raises {reason}" in done.stdout
+    assert "mend or uninstall `broken-plugin`" in done.stdout
+    required = command(site, tmp_path, *run, "--backend", "manual,broken", "--require", "broken")
+    assert required.returncode == 1
 
 
 @pytest.mark.parametrize(("source", "status"), [(BACKEND, 0), (BACKEND.replace("1e-30j", "1j"), 1)])

@@ -559,6 +559,24 @@ def test_a_gap_that_is_gone_fails_until_its_entry_is(case: MakeCase, install: In
     assert "remove its entry" in found["d/dx"].detail
 
 
+def test_a_gap_that_has_become_another_one_says_which(case: MakeCase, install: Install) -> None:
+    python = """
+    def forward(xp, x):
+        f = xp.maximum(x, xp.zeros_like(x))
+        return f
+
+    def backward(xp, df, x):
+        dx = xp.where(x > 0, df, 0 * df)
+        return {"x": dx}
+    """
+    yaml = "inputs: {x: {shape: []}}\npoints: {tie: {inputs: {x: 0.0}}}\n" + GAP.format("fail")
+    install("liar", Scripted, tamper=staticmethod(set_x(lambda x: 0.5 + 0 * x)))
+    made = case(python, yaml)
+    found = by_quantity(rows(made, "liar", points=("tie",), draws=0), "liar")["d/dx"]
+    assert found.status == Status.FIXED
+    assert "declared as `fail` (because), and `kink` now; write that into" in found.detail
+
+
 def test_a_gap_covers_no_other_status(case: MakeCase, install: Install) -> None:
     install("liar", Scripted, tamper=staticmethod(set_x(lambda x: -x)))
     found = by_quantity(rows(case(LAYER, YAML + GAP.format("imprecise")), "liar"), "liar")

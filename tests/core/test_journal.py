@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pandas as pd
@@ -117,6 +118,68 @@ def test_another_text_of_a_module_that_the_case_imports_is_refused(
     (own / "of_mine_too.py").write_text("FACTOR = 3\n")
     harness(*OWN, "--resume")
     assert len(lines(own)) == 12 + 6
+
+
+#: How code gets at what no import statement names, and the text that is then in `other.txt`.
+READS = {
+    "data at import": "FACTOR = float((HERE / 'other.txt').read_text())",
+    "data in a call": "def factor():\n    return np.fromfile(HERE / 'other.txt', sep=' ')[0]",
+    "a module by name": "from importlib import import_module\nsys.path.insert(0, str(HERE))\n"
+    "FACTOR = import_module(HERE.name + '_other').FACTOR",
+    "a module by its file": "from importlib.util import module_from_spec, spec_from_file_location\n"
+    "spec = spec_from_file_location('other', HERE / f'{HERE.name}_other.py')\n"
+    "module = module_from_spec(spec)\nspec.loader.exec_module(module)\nFACTOR = module.FACTOR",
+}
+
+
+@pytest.mark.parametrize("how", READS)
+@pytest.mark.parametrize("jobs", ["0", "2"])
+def test_whatever_the_code_of_a_case_reads_is_remembered(
+    harness: Run, own: Path, monkeypatch: pytest.MonkeyPatch, how: str, jobs: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def say(factor: float) -> None:
+        sys.modules.pop("own_other", None)
+        (own / "own" / "other.txt").write_text(f"{factor} ")
+        (own / "own" / "own_other.py").write_text(f"FACTOR = {factor}\n")
+
+    say(2.0)
+    factor = "factor()" if how == "data in a call" else "FACTOR"
+    head = "import sys\nimport numpy as np\nfrom pathlib import Path\n"
+    head += f"HERE = Path(__file__).parent.absolute()\n{READS[how]}\n"
+    write_case(own / "own", "", YAML, "one")
+    code = head + dedent(PYTHON).replace("2 * x", f"{factor} * x")
+    (own / "own" / "one.py").write_text(code)
+    assert harness(*OWN, "--jobs", jobs).status == 0
+    assert harness(*OWN, "--jobs", jobs, "--resume").status == 0
+    assert len(lines(own)) == 12
+    say(3.25)  # compiled code is told by its size from that of the same second
+    assert harness(*OWN, "--jobs", jobs, "--resume").status == 1
+    again = [json.loads(line)["rows"][0]["case"] for line in lines(own)[12:]]
+    assert again.count("one") == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"status": "pass"', '"status": "splendid"'),
+        ('"read": {', '"unread": {'),
+        ('"digits": ', '"figures": '),
+        ('"rows": [', '"rows": [0, '),
+        ('{"key"', '[{"key"'),
+    ],
+)
+def test_a_line_that_says_what_no_row_says_is_done_again(
+    harness: Run, own: Path, old: str, new: str
+) -> None:
+    harness(*OWN)
+    report, journal = table(own), own / "reports" / JOURNAL
+    whole = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([whole[0].replace(old, new), *whole[1:]]))
+    assert harness(*OWN, "--resume").status == 0
+    assert len(lines(own)) == 12 + 1
+    assert table(own) == report
 
 
 @pytest.mark.parametrize("status", [Status.CRASH, Status.TIMEOUT])
@@ -231,7 +294,7 @@ def test_a_row_comes_back_as_it_was(
     plan = cells([case], request)
     row = Row("a", "b", "c", "d", "e", "vjp", "f", Status.PASS, digits=number, detail=text)
     journal = Journal(folder, Keys([case], request))
-    journal.append(plan[0], [row])
+    journal.append(plan[0], [row], {})
     journal.close()
     again = Journal(folder, Keys([case], request), resume=True)
     assert repr(again.find(plan[0])) == repr([row])
