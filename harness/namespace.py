@@ -120,7 +120,22 @@ def of_numpy() -> Namespace:
     """The namespace of numpy arrays."""
     import array_api_compat.numpy
 
-    return Namespace("numpy", array_api_compat.numpy)
+    module = array_api_compat.numpy
+    linalg = Namespace("numpy", module.linalg, {"cholesky": _cholesky}, prefix="xp.linalg")
+    return Namespace("numpy", module, {"linalg": linalg})
+
+
+def _cholesky(x: Any, /, *, upper: bool = False) -> Any:
+    """LAPACK reads one triangle, so that a step in the other changes nothing. Every framework
+    differentiates it as a function of the symmetric part, which is what is decomposed where no more
+    than a step is missing to symmetry."""
+    import numpy as np
+
+    turned = np.swapaxes(x, -1, -2)
+    off = np.max(np.abs(x - turned), initial=0.0)
+    if 0 < off <= 2.0**-5 * np.max(np.abs(x), initial=0.0):
+        x = (x + turned) / 2
+    return np.linalg.cholesky(x, upper=upper)
 
 
 def named_result(fields: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -158,13 +158,25 @@ def _cholesky(a: Taylor) -> Taylor:
     return taylor.joined(columns, lambda parts: np.stack(parts, axis=1))
 
 
+def _symmetrically_moved(a: Taylor) -> Taylor:
+    turned = a.mapped(lambda each: np.swapaxes(each, -1, -2))
+    apart = compare.signs(constant(a.parts[0]), constant(turned.parts[0]))
+    if a.degree is None or (apart.positive | apart.negative).any():
+        return a
+    middle = taylor.multiply(taylor.add(a, turned), number(0.5))
+    return Taylor((a.parts[0], *middle.parts[1:]), a.order, middle.degree)
+
+
 def cholesky(x: Any, /, *, upper: bool = False) -> BallArray:
     """L with L L^T = x, lower triangular; L^T if `upper`. NaN where x is not positive definite.
 
-    Only the lower triangle is read, as LAPACK does.
+    Only the lower triangle is read, as LAPACK does. But a symmetric x moves within the symmetric
+    matrices: along the symmetric part of its direction, as all frameworks differentiate it (Murray,
+    Differentiation of the Cholesky decomposition, 2016).
     """
     array = _square(x, "cholesky")
-    found = BallArray(matrices.batched(_cholesky, array.series), array.dtype)
+    series = _symmetrically_moved(array.series)
+    found = BallArray(matrices.batched(_cholesky, series), array.dtype)
     return found.mT if upper else found
 
 
