@@ -29,7 +29,7 @@ from harness.differences.derivative import (
     middle_of,
     scales_in,
 )
-from harness.differences.perturbed import Perturbed
+from harness.differences.perturbed import SPREAD, Perturbed, nearby, wider
 from harness.differences.sampled import chosen
 from harness.differences.stencils import POOR, ROUNDING
 from harness.directions import Scaled, Slopes
@@ -133,8 +133,10 @@ class NumericBackend(Backend):
             target = result.gradients if is_leaf else result.intermediates
             target[name] = convert(values.reshape(variable.shape), dtype)
             result.uncertainty[name] = errors.reshape(variable.shape)
+            known = indices[np.isfinite(errors[indices])]
+            if len(known) < variable.size:
+                result.sampled[name] = known
             if len(indices) < variable.size:
-                result.sampled[name] = indices
                 note = f"{len(indices)} of {variable.size} elements of {name}"
                 if is_leaf:
                     slopes = self._slopes(perturbed, position, scales)
@@ -190,7 +192,7 @@ class NumericBackend(Backend):
         def function(moved: list[Array]) -> tuple[Array, Array]:
             assemble[position] = moved[0]
             value, magnitude = perturbed.contracted(assemble)
-            return np.array([value]), np.array([ROUNDING * perturbed.eps * magnitude])
+            return np.array([value]), np.array([perturbed.rounding(magnitude)])
 
         domain = sample.domains.get(found.name, EVERYWHERE)
         middle = middle_of(function, [variable], perturbed.eps)
@@ -258,15 +260,21 @@ class NumericBackend(Backend):
         elements no step could tell."""
         assemble = trees.assembler(sample, lambda array: array)
 
+        domains = [sample.domains.get(path, EVERYWHERE) for path in sample.differentiable]
+        noise: Array | float = 0.0
+        if quality == 1:  # else its errors are known
+            noise = _noise(lambda moved: evaluate(assemble(moved)), _copies(sample), domains)
+
         def function(variables: list[Array]) -> tuple[Array, Array]:
             found = evaluate(assemble(variables)).values()
-            return joined(values for values, _ in found), joined(errors for _, errors in found)
+            errors = joined(errors for _, errors in found)
+            return joined(values for values, _ in found), errors + noise
 
         got = along(
             function,
             _copies(sample),
             [sample.tangents[path] for path in sample.differentiable],
-            [sample.domains.get(path, EVERYWHERE) for path in sample.differentiable],
+            domains,
             self.plan,
             float(np.finfo(sample.dtype).eps),
             quality,
@@ -314,6 +322,27 @@ def _rounded(values: Array) -> tuple[Array, Array]:
     """An array with bounds of the rounding errors that it comes with, underflow among them."""
     kind = np.finfo(values.dtype)
     return values, ROUNDING * (float(kind.eps) * np.abs(values) + float(kind.tiny))
+
+
+def _noise(
+    evaluate: Callable[[list[Array]], dict[str, tuple[Array, Array]]],
+    variables: list[Array],
+    domains: Sequence[tuple[float, float]],
+) -> Array | float:
+    """How far each element is off because of rounding on the way to it (see `Perturbed.noise`)."""
+    for carrier in wider(variables[0].dtype.name) if variables else ():
+        worst: Array | float | None = None
+        for moved in nearby(variables, domains):
+            try:
+                narrow, wide = evaluate(moved), evaluate([each.astype(carrier) for each in moved])
+            except Exception:  # a library that knows no such numbers, or there is no value beside
+                continue
+            with np.errstate(all="ignore"):
+                off = np.abs(joined(a - wide[name][0] for name, (a, _) in narrow.items()))
+            worst = np.fmax(0.0 if worst is None else worst, np.where(np.isfinite(off), off, 0.0))
+        if worst is not None:
+            return SPREAD * worst
+    return 0.0
 
 
 def _copies(sample: Sample) -> list[Array]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.differences.stencils import SCHEMES, Line, Rule
+from harness.differences.stencils import ROUNDING, SCHEMES, Line, Rule
 from harness.errors import Unsupported
 from harness.model import Array
 
@@ -37,6 +37,10 @@ FARTHEST = 0.25
 #: An element is near an edge if it has less room than this part of what others have: a step that
 #: fits in it costs them few digits.
 NEAR = 2.0**-7
+EPS = float(np.finfo(np.float64).eps)
+#: The shortest distance over which a quotient tells something, in rounding errors of the function
+#: over its slope, and in spacings of the argument.
+CLOSE = 16.0
 _NAMES = list(SCHEMES)
 #: Runs that tell what rounding the arguments does to a function.
 SHAKES = 2
@@ -179,6 +183,9 @@ def derivative(
                     if named:
                         raise
                     break
+                # Where nothing moves at all, something on the way may have swallowed the step.
+                flat = (best == 0) & (error == 0)
+                error = np.where(flat, ROUNDING * EPS / size[:, None], error)
                 found.take(lanes, best, error, size, attempt.name)
                 sharp[lanes] |= scales[lanes] >= 1
                 zero = (found.best[lanes] == 0) & sharp[lanes, None]
@@ -189,8 +196,51 @@ def derivative(
                 short[lanes] = np.where(lost, size, short[lanes])
                 long[lanes] = np.where(far, size, long[lanes])
             if np.all(done):
-                return found
+                break
+    _look_closely(found, line, middle, center, domain)
     return found
+
+
+def _look_closely(
+    found: Found,
+    line: Line,
+    middle: Array,
+    center: Array,
+    domain: tuple[Array | float, Array | float],
+) -> None:
+    """Widen the error of what a quotient over the shortest distance contradicts.
+
+    A step may pass over many jumps so evenly that nothing shows: of x floor(x), a secant at 1000
+    has the slope 2000. The shortest distance is that over which the function changes by a few times
+    its rounding errors.
+    """
+    analytic = found.scheme == _NAMES.index("complex")
+    lanes = np.flatnonzero(np.all(np.isfinite(found.error) & ~analytic, axis=1))
+    if not lanes.size or not found.best.size:
+        return
+    places, _, errors = line(lanes, np.zeros(len(lanes)))
+    noise = np.max(np.abs(errors), axis=1)
+    size = np.maximum(np.abs(found.best[lanes]), found.error[lanes]).max(axis=1)
+    with np.errstate(all="ignore"):
+        steps = np.maximum(CLOSE * noise / size, CLOSE * EPS * np.abs(places[:, 0]))
+    steps = _power_of_two(steps, np.ceil)
+    shorter = np.isfinite(steps) & (steps < np.min(found.step[lanes], axis=1))
+    lanes, steps = lanes[shorter], steps[shorter]
+    low, high = domain
+    for sign in (1.0, -1.0):
+        offsets = sign * steps
+        inside = (low <= center[lanes] + offsets) & (center[lanes] + offsets <= high)
+        some = lanes[inside]
+        if not some.size:
+            continue
+        places, values, errors = line(some, offsets[inside])
+        apart = places - center[some, None]
+        with np.errstate(all="ignore"):
+            quotient = (values - middle) / apart
+            off = np.abs(quotient - found.best[some])
+            allowed = found.error[some] + 2 * np.abs(errors / apart)
+            contradicted = np.where(np.isfinite(off), off + allowed, np.inf)
+        found.error[some] = np.where(off <= allowed, found.error[some], contradicted)
 
 
 def _fitting(

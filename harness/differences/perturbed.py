@@ -9,7 +9,9 @@ Complex steps go through the batched functions alone, since they know what is an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ from harness.program import Program
 LANES = 2**14
 #: Evaluations by themselves in each call, and lanes of the fewest that are worth a batch.
 PROBES, FEWEST = 2, 4
+#: Places, relative to each argument, at which the rounding of the function is measured; what the
+#: worst of them is off by, any place may be off by so many times.
+NEARBY, SPREAD = (0.0, 2.0**-40, -(2.0**-28), 2.0**-16, -(2.0**-10)), 4.0
 
 
 class Perturbed:
@@ -33,9 +38,14 @@ class Perturbed:
     intermediates, `variables` the arrays that they are in, in C order."""
 
     def __init__(
-        self, program: Program, sample: Sample, intermediates: Sequence[str], xp: Any
+        self,
+        program: Program,
+        sample: Sample,
+        intermediates: Sequence[str],
+        xp: Any,
+        carrier: type[np.floating[Any]] = np.float64,
     ) -> None:
-        self.program, self.sample, self.xp = program, sample, xp
+        self.program, self.sample, self.xp, self.carrier = program, sample, xp, carrier
         self.intermediates = tuple(intermediates)
         self.names = (*sample.differentiable, *intermediates)
         self.variables = [
@@ -60,9 +70,13 @@ class Perturbed:
         total: Any = 0.0
         magnitude: Any = 0.0
         for cotangent, output in zip(self.sample.cotangents, trace.outputs, strict=True):
-            one, size = _contract(cotangent, output)
+            one, size = _contract(cotangent, output, self.carrier)
             total, magnitude = total + one, magnitude + size
         return total, magnitude
+
+    def domain(self, name: str) -> tuple[float, float]:
+        """The interval that a variable has to stay in."""
+        return self.sample.domains.get(name, (-math.inf, math.inf))
 
     def middle(self) -> float:
         """The contraction where nothing is moved."""
@@ -78,9 +92,48 @@ class Perturbed:
             else:
                 found = self.at(position, lanes, (flat[lanes] + offsets).astype(flat.dtype))
             places, values, magnitudes = (np.asarray(each)[:, None] for each in found)
-            return places, values, ROUNDING * self.eps * magnitudes
+            return places, values, self.rounding(magnitudes)
 
         return line
+
+    def rounding(self, magnitudes: Any) -> Any:
+        """Bounds of the rounding errors of contractions whose terms have these magnitudes."""
+        return ROUNDING * self.eps * magnitudes + self.noise
+
+    @cached_property
+    def noise(self) -> float:
+        """How far a contraction is off here because of rounding on the way to it, which its terms
+        do not show: log(1 + x) of a small x loses all of x. What wider arithmetic makes of the same
+        numbers tells; 0 where there is none."""
+        domains = [self.domain(name) for name in self.names]
+        places = list(nearby(self.variables, domains))
+        for carrier in wider(self.sample.dtype):
+            wide, worst, known = self._in(carrier), 0.0, False
+            for moved in places:
+                try:
+                    with np.errstate(all="ignore"):
+                        here, _ = self.contracted(moved)
+                        there, _ = wide.contracted([each.astype(carrier) for each in moved])
+                except Exception:  # a library that knows no such numbers, or there is no value
+                    continue
+                off = abs(float(here - there))
+                worst, known = (max(worst, off) if math.isfinite(off) else worst), True
+            if known:
+                return SPREAD * worst
+        return 0.0
+
+    def _in(self, carrier: type[np.floating[Any]]) -> Perturbed:
+        """The same in other arithmetic."""
+
+        def convert(_path: str, leaf: Any) -> Any:
+            return leaf.astype(carrier) if leaf.dtype.kind == "f" else leaf
+
+        sample = replace(
+            self.sample,
+            inputs=dict(trees.map_with_path(convert, self.sample.inputs)),
+            cotangents=tuple(each.astype(carrier) for each in self.sample.cotangents),
+        )
+        return Perturbed(self.program, sample, self.intermediates, self.xp, carrier)
 
     def _complex(self, position: int, lanes: Array, own: Array) -> tuple[Array, Array, Array]:
         """In float64 whatever the dtype of the sample: a float32 has no room for the step."""
@@ -116,7 +169,7 @@ class Perturbed:
         """Plain central quotients of each element of one variable, by two evaluations each, NaN
         where the step is lost; at the edge of a domain one-sided."""
         variable = self.variables[position]
-        low, high = self.sample.domains.get(self.names[position], (-math.inf, math.inf))
+        low, high = self.domain(self.names[position])
         center = variable.reshape(-1)
         away = step or self.eps ** (1 / 3) * np.maximum(np.abs(center), 1.0)
         # Training may carry a parameter out of its domain; then there is none to keep.
@@ -140,6 +193,8 @@ class Perturbed:
             flat[lane] = number
             try:
                 found[:, place] = self.contracted(self.variables)
+            except (np.linalg.LinAlgError, ArithmeticError):  # there is no value there
+                found[:, place] = np.nan
             finally:
                 flat[lane] = kept
         return found[0], found[1]
@@ -169,16 +224,37 @@ class Perturbed:
         """Whether some lanes are what they are by themselves."""
         some = self._rng.choice(len(lanes), min(PROBES, len(lanes)), replace=False)
         alone, _ = self._single(position, lanes[some], own[some])
-        allowed = ROUNDING * self.eps * magnitudes[some]
+        allowed = self.rounding(magnitudes[some])
         same = np.abs(alone - values[some]) <= allowed
         return bool(np.all(same | (np.isnan(alone) & np.isnan(values[some]))))
 
 
-def _contract(cotangent: Array, output: Any) -> tuple[Any, Any]:
-    """The sum of the products, in float64, and of their magnitudes (of either part). Lanes that
-    differ in one element are told from that one."""
+def wider(dtype: str) -> list[type[np.floating[Any]]]:
+    """Dtypes with more digits than a float dtype, the widest first; numpy's linear algebra knows
+    float64 at most."""
+    eps = np.finfo(dtype).eps
+    return [each for each in (np.longdouble, np.float64) if np.finfo(each).eps < eps]
+
+
+def nearby(
+    variables: Sequence[Array], domains: Sequence[tuple[float, float]]
+) -> Iterator[list[Array]]:
+    """The variables, and some places beside them, at which rounding is another."""
+    rng = np.random.default_rng(0)
+    for distance in NEARBY:
+        moved = []
+        for each, domain in zip(variables, domains, strict=True):
+            factors = 1 + distance * rng.uniform(0.5, 1, each.shape)
+            inside = np.clip(each * factors, *domain) if distance else each
+            moved.append(np.asarray(inside, each.dtype))
+        yield moved
+
+
+def _contract(cotangent: Array, output: Any, carrier: type[np.floating[Any]]) -> tuple[Any, Any]:
+    """The sum of the products, in float64 or wider, and of their magnitudes (of either part). Lanes
+    that differ in one element are told from that one."""
     if not isinstance(output, Batched):
-        return _sums(np.multiply(cotangent, output, dtype=np.float64), None)
+        return _sums(np.multiply(cotangent, output, dtype=carrier), None)
     wide = np.complex128 if output.complex else np.float64
     if output.common is None or output.spots is None or output.own is None:
         stacked = output.stacked

@@ -348,3 +348,54 @@ def test_an_intermediate_that_is_zero_has_a_gradient() -> None:
     sample = sample_for(program, {"x": x})
     found = NumericBackend().differentiate(program, sample, Task("vjp", ("q",)))
     np.testing.assert_allclose(found.intermediates["q"], x, rtol=1e-8)
+
+
+HARD = [
+    # the function, the point, the derivative: it hides from a step, or in rounding
+    ("x * xp.floor(x)", 1000.3, 1000.0),
+    ("xp.log(1 + x**2)", 1e-6, 2e-6 / (1 + 1e-12)),
+    ("xp.log(1 + x**2)", 1e-8, 2e-8),
+    ("xp.log(1 + x**2)", 1e-20, 2e-20),
+    ("xp.log(xp.cosh(x))", 1e-7, math.tanh(1e-7)),
+    ("1 - xp.cos(x)", 1e-7, math.sin(1e-7)),
+    ("xp.sign(x) * xp.abs(x) ** (1 / 3)", 1e-30, 1e20 / 3),
+    ("xp.minimum(xp.cosh(x) ** 3, 1.0)", 1e-9, 0.0),
+    ("xp.where(x > 1, x * x, 3 * x)", 1 + 1e-9, 2 + 2e-9),
+    ("xp.sin(x) + 1e3 * xp.round(50 * x)", 0.3333, math.cos(0.3333)),
+    ("(x + 1e8) - 1e8", 0.3, 1.0),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("body", "at", "truth"), HARD, ids=[each[0] for each in HARD])
+def test_the_error_is_no_more_than_the_estimate_where_it_is_hard_to_see(
+    body: str, at: float, truth: float, dtype: str
+) -> None:
+    program = program_from(f"def forward(xp, x):\n    f = {body}\n    return f\n")
+    sample = sample_for(program, {"x": np.array([at])}, dtype=dtype)
+    if float(sample.inputs["x"][0]) == 1:  # 1 + 1e-9 as float32 has it
+        truth = 3.0
+    with np.errstate(all="ignore"):
+        found = NumericBackend().differentiate(program, sample)
+    got, error = found.gradients["x"][0], found.uncertainty["x"][0]
+    if math.isfinite(error):
+        assert abs(got - truth) <= 1.01 * error + 1e-4 * abs(truth) * (dtype == "float32")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_has_no_finite_estimate_is_not_known() -> None:
+    program = program_from("def forward(xp, x):\n    f = xp.exp(xp.exp(x))\n    return f\n")
+    found = NumericBackend().differentiate(program, sample_for(program, {"x": np.array([8.0])}))
+    assert found.sampled["x"].tolist() == []
+
+
+def test_where_a_library_refuses_a_place_nearby_there_is_no_value() -> None:
+    """A matrix that is barely positive has no Cholesky decomposition a step further."""
+    program = program_from("""
+        def forward(xp, a):
+            f = xp.sum(xp.linalg.cholesky(a))
+            return f
+    """)
+    matrix = np.array([[1.0, 1.0], [1.0, 1.0 + 2.0**-52]])
+    found = NumericBackend().differentiate(program, sample_for(program, {"a": matrix}))
+    assert not np.isfinite(found.uncertainty["a"][1, 1])
