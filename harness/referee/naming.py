@@ -16,10 +16,7 @@ from harness.referee.elements import Booleans, Integers
 from harness.referee.names import (
     Names,
     Table,
-    difference,
     pairs,
-    product,
-    quotient,
     sum_of_two,
     table,
     unnumbered,
@@ -28,20 +25,17 @@ from harness.referee.names import (
 if TYPE_CHECKING:
     from harness.referee.taylor import Taylor
 
-#: What is known of operations besides that they are functions.
-_RULES: dict[str, Callable[..., Integers]] = {
-    "add": sum_of_two, "subtract": difference, "multiply": product, "divide": quotient,
-}  # fmt: skip
 
-
-def named(function: Callable[..., Taylor]) -> Callable[..., Taylor]:
+def named(
+    function: Callable[..., Taylor], rule: Callable[..., Integers] | None = None
+) -> Callable[..., Taylor]:
     """Makes a function of each element of one or two series, broadcasting, give names to its
-    results: by its own identity and the names of its operands, or by the rules of arithmetic."""
+    results: by a `rule` of arithmetic, else by its own identity and the names of its operands."""
 
     def own(found: Table, *names: Integers) -> Integers:
         return found.each(function, names[0] if len(names) == 1 else pairs(*names))
 
-    rule = _RULES.get(function.__name__, own)
+    given = rule or own
 
     @wraps(function)
     def of(*operands: Taylor) -> Taylor:
@@ -53,7 +47,7 @@ def named(function: Callable[..., Taylor]) -> Callable[..., Taylor]:
         names = [found.of(each) for each in operands]
 
         def applied(columns: list[Integers]) -> Integers:
-            return rule(found, *np.broadcast_arrays(*columns))
+            return given(found, *np.broadcast_arrays(*columns))
 
         rest = applied([each.rest for each in names])
         germ = rest

@@ -16,6 +16,7 @@ agree as far as they are known is not (`compare.chosen`), whatever the degree of
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -150,13 +151,13 @@ def merged(order: int, degree: Integers, parts: list[Any], shape: Shape) -> Tayl
     return Taylor(whole, order, bounds)
 
 
-@naming.named
+@partial(naming.named, rule=names.sum_of_two)
 def add(x: Taylor, y: Taylor) -> Taylor:
     """Sum, broadcasting."""
     return _linear(np.add, x, y)
 
 
-@naming.named
+@partial(naming.named, rule=names.difference)
 def subtract(x: Taylor, y: Taylor) -> Taylor:
     """Difference, broadcasting."""
     return _linear(np.subtract, x, y)
@@ -184,7 +185,7 @@ def negative(x: Taylor) -> Taylor:
     return naming.negated(x, Taylor(parts, x.order, x.degree))
 
 
-@naming.named
+@partial(naming.named, rule=names.product)
 def multiply(x: Taylor, y: Taylor) -> Taylor:
     """Cauchy product, broadcasting: c_k = sum_i a_i b_(k-i)."""
     first = boxed(np.multiply(x.parts[0], y.parts[0]))
@@ -203,7 +204,7 @@ def multiply(x: Taylor, y: Taylor) -> Taylor:
     return merged(order, degree, parts, first.shape)
 
 
-@naming.named
+@partial(naming.named, rule=names.quotient)
 def divide(x: Taylor, y: Taylor) -> Taylor:
     """Quotient, broadcasting, from q y = x: q_k = (a_k - sum_(j>0) b_j q_(k-j)) / b_0.
 
