@@ -68,8 +68,10 @@ EXCUSED = frozenset({Status.UNSTABLE, Status.CONVENTION, Status.JUMP})
 GOOD = EXCUSED | {Status.PASS, Status.KINK, Status.UNDECIDED, Status.KNOWN, Status.MISSING}
 
 
-#: The references that are no approximation.
-PROOFS = frozenset({"certified", "printed", "closed form"})
+#: References that are no approximation: ball arithmetic, what a source printed, and the end of a
+#: training run as the author's Python has it.
+CERTIFIED, PRINTED, CLOSED_FORM = "certified", "printed", "closed form"
+PROOFS = frozenset({CERTIFIED, PRINTED, CLOSED_FORM})
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import find, select
 from harness.errors import HarnessError, UsageError
+from harness.model import PRINTED
 from harness.quantity import Kind, Quantity
 from harness.report.console import Output
 from harness.report.grid import grid
@@ -249,7 +250,7 @@ def _worst(row: Row) -> str:
     if not row.got:
         return row.detail
     at = f" at {row.worst_index}" if row.worst_index else ""
-    expected = "printed" if row.reference == "printed" else "expected"
+    expected = PRINTED if row.reference == PRINTED else "expected"
     return f"{row.got}{at}, {expected} {row.expected}"
 
 

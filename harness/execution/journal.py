@@ -76,9 +76,9 @@ class Keys:
     def _version(self, label: Label) -> str:
         name = label.method
         if name not in self._versions:
-            # The referee takes part in every row.
-            everything = {"python-flint": version("python-flint"), "harness": _own()}
-            everything |= backends.backend_class("manual").versions()
+            # The referee, and `forward` on numpy, take part in every row.
+            everything = {name: version(name) for name in ("python-flint", "numpy")}
+            everything["harness"] = _own()
             everything |= backends.backend_class(name).versions()
             installed = backends.backend_class(name).installed()
             self._versions[name] = f"{sorted(everything.items())} {installed}"

@@ -144,7 +144,9 @@ class DirectionalEvidence:
         if numbers is None:
             return None
         array = (numbers.jvps if mode == "jvp" else numbers.hvps)[name]
-        return Truth(array, "numeric", numbers.uncertainty[name], numbers.sampled.get(name))
+        return Truth(
+            array, NumericBackend.name, numbers.uncertainty[name], numbers.sampled.get(name)
+        )
 
     @cached_property
     def _gradients_along(self) -> dict[str, Sides] | None:
@@ -158,7 +160,7 @@ class DirectionalEvidence:
         sides = self._certified("hvp").sides.get(name)
         if sides is None:
             return 0.0
-        gradient = self._evidence.derivative(name, judged="").value
+        gradient = self._evidence.derivative(name).value
         finite = np.abs(gradient[np.isfinite(gradient)]).max(initial=0.0)
         return np.where(np.abs(sides.left) <= sides.radius, finite * self._rate, 0.0) * (
             unit_roundoff(dtype)

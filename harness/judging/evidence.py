@@ -26,7 +26,7 @@ from harness.dtypes import unit_roundoff
 from harness.errors import Unsupported
 from harness.judging.compare import judge
 from harness.judging.verdict import Tolerance, Truth
-from harness.model import Array, Gradients, Sample, Status, Task
+from harness.model import CERTIFIED, Array, Gradients, Sample, Status, Task
 from harness.program import Program, Trace
 from harness.rounding.deviation import Deviation, deviation
 from harness.truth.certificate import Certificate, certified_values, certify
@@ -104,7 +104,7 @@ class Evidence:
         if name in self._certified_values:
             return self._certified(*self._certified_values[name])
         has_backward = isinstance(self.manual, Gradients)
-        return Truth(self.values[name], "manual" if has_backward else "numeric")
+        return Truth(self.values[name], ManualBackend.name if has_backward else NumericBackend.name)
 
     @cached_property
     def _certified_values(self) -> dict[str, tuple[Array, Array]]:
@@ -114,10 +114,10 @@ class Evidence:
         except Exception:  # what the case raises is said where the methods run it
             return {}
 
-    def derivative(self, name: str, *, judged: str) -> Truth:
+    def derivative(self, name: str, *, judged: str = "") -> Truth:
         """The reference of the gradient for a leaf or an intermediate.
 
-        `judged` is the backend that will be compared with it, since nothing is judged by itself
+        `judged` is the method that will be compared with it, since nothing is judged by itself
         where there is another opinion.
         """
         return replace(self._derivative(name, judged), size=self.size(name))
@@ -151,18 +151,18 @@ class Evidence:
         numeric = self.numeric
         second = Truth(
             _either(numeric, name),
-            "numeric",
+            NumericBackend.name,
             numeric.uncertainty.get(name),
             numeric.sampled.get(name),
             slopes=numeric.slopes.get(name),
         )
-        if judged == "manual" or not isinstance(self.manual, Gradients):
+        if judged == ManualBackend.name or not isinstance(self.manual, Gradients):
             return second
         written = _get(self.manual, name)
         if written is None or written.shape != second.value.shape:
             return second
-        first = Truth(written, "manual")
-        if judged == "numeric":
+        first = Truth(written, ManualBackend.name)
+        if judged == NumericBackend.name:
             return first
         verdict = judge(written, second, self._tolerance, "float64")
         return first if verdict.status == Status.PASS else second
@@ -220,7 +220,7 @@ class Evidence:
         rounding = np.abs(finite) * unit_roundoff("float64")
         known = np.flatnonzero(~np.isnan(midpoint))
         sampled = None if known.size == midpoint.size else known
-        return Truth(midpoint, "certified", radius + rounding, sampled)
+        return Truth(midpoint, CERTIFIED, radius + rounding, sampled)
 
     def deviation(self, runs: int) -> Deviation | None:
         """How far honest rounding in the dtype of the sample moves each number; None where the

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import printed
+from harness import backends, printed
+from harness.backends.manual import ManualBackend
+from harness.backends.numeric import NumericBackend
 from harness.cases.schema import Expectation
 from harness.cell import Cell
 from harness.diagnose.signature import signature
@@ -19,7 +21,7 @@ from harness.judging.compare import exactly
 from harness.judging.subject import Subject
 from harness.judging.trial import WRONG, tried
 from harness.judging.verdict import DEFAULT_RTOL, Allows, Tolerance, Truth, Verdict
-from harness.model import Array, Gradients, Row, Sample, Status
+from harness.model import CERTIFIED, PRINTED, Array, Gradients, Row, Sample, Status
 from harness.quantity import CERTIFICATE, Kind, Quantity
 from harness.rounding.deviation import RoundingTolerance
 
@@ -29,6 +31,7 @@ class GradientCell:
 
     def __init__(self, cell: Cell, subject: Subject, found: Mapping[str, Gradients]) -> None:
         self.cell, self.subject, self.found = cell, subject, found
+        self.method = backends.class_of(cell.backend)
 
     def rows(self) -> list[Row]:
         """The rows of these modes. Raises what a reference raises."""
@@ -52,7 +55,7 @@ class GradientCell:
                 verdict = self._judge("values", name, got, truth)
             else:
                 verdict = exactly(got, truth)
-            ours = {self.cell.backend, truth.source} <= {"manual", "numeric"}
+            ours = {self.method.name, truth.source} <= {ManualBackend.name, NumericBackend.name}
             if ours and verdict.status == Status.PASS:  # both ran the same `forward` on numpy
                 verdict = Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
             result.append(
@@ -70,13 +73,13 @@ class GradientCell:
         result = []
         for path in self.subject.sample.differentiable:
             result.append(self._derivative_row(Quantity("gradient", path), "gradients", found))
-        if self.cell.backend == "manual":
+        if self.method.written:
             result.append(self._certificate_row(found))
         native = self.cell.backend.native
         wanted = () if native else self.subject.wanted
         for name in dict.fromkeys([*found.intermediates, *wanted]):
             quantity = Quantity("intermediate", name)
-            if self.cell.backend == "manual" and name not in found.intermediates:
+            if self.method.written and name not in found.intermediates:
                 verdict = Verdict(Status.UNDECIDED, detail=f"`backward` assigns no `d{name}`")
                 result.append(rows.judged(self.cell, "vjp", quantity, verdict, "", found))
             else:
@@ -86,7 +89,7 @@ class GradientCell:
     def _derivative_row(self, quantity: Quantity, kind: str, found: Gradients) -> Row:
         name = quantity.name
         got = getattr(found, kind).get(name)
-        truth = self.subject.evidence.derivative(name, judged=self.cell.backend)
+        truth = self.subject.evidence.derivative(name, judged=self.method.name)
         verdict = self._judge(kind, name, got, truth, found)
         if truth.source == self.cell.backend and verdict.status == Status.PASS:
             verdict = Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
@@ -116,7 +119,7 @@ class GradientCell:
         }[certificate.state]
         note = self.subject.accusation.text if certificate.state == "wrong" else ""
         verdict = Verdict(status, digits=digits, detail=detail)
-        return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, "certified", found, note)
+        return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, CERTIFIED, found, note)
 
     def _diagnosis(self, name: str, got: Array | None, truth: Truth, verdict: Verdict) -> str:
         """What a wrong gradient looks like and, for the backward, which line is to blame."""
@@ -130,7 +133,7 @@ class GradientCell:
         """Whether the backward as a formula is wrong about `name`; a wrong shape has no certificate
         to say so."""
         certificate = self.subject.evidence.certificate
-        if self.cell.backend != "manual" or certificate.state not in ("wrong", "undecided"):
+        if not self.method.written or certificate.state not in ("wrong", "undecided"):
             return False
         return name in certificate.wrong or name in self.subject.accusation.findings.wrong
 
@@ -156,10 +159,10 @@ class GradientCell:
             expected, half = printed.to_arrays(numbers)
             allowance = half + self.subject.evidence.printed_allowance(kind, key)
             allowance = allowance + self._printed_rounding(expectation.dtype, kind, key, expected)
-            truth = Truth(expected, "printed")
+            truth = Truth(expected, PRINTED)
             verdict = self._judge(kind, key, array, truth, found, allowance)
             quantity = Quantity(_QUANTITIES[kind], key, expected=True)
-            yield rows.judged(self.cell, mode, quantity, verdict, "printed", found, note)
+            yield rows.judged(self.cell, mode, quantity, verdict, PRINTED, found, note)
 
     def _printed_rounding(self, dtype: str, kind: str, key: str, expected: Array) -> Array:
         """Rounding errors that a printed number and a recomputed one may differ by: of a few
@@ -209,7 +212,7 @@ class GradientCell:
         need no more. For the others errors are planted in every operation: a few runs tell nearly
         always; before something is called wrong, many are made.
         """
-        if truth.source == "printed":
+        if truth.source == PRINTED:
             yield Tolerance(0.0)
             return
         declared = self.subject.declared_tolerance(self.cell.dtype)
@@ -220,7 +223,7 @@ class GradientCell:
             deviation = None if declared else evidence.deviation(runs)
             if deviation is None or name not in getattr(deviation, kind):
                 # Cancellation is no excuse of a formula that is proved wrong.
-                wrong = self.cell.backend == "manual" and name in evidence.certificate.wrong
+                wrong = self.method.written and name in evidence.certificate.wrong
                 flat = Tolerance(DEFAULT_RTOL[self.cell.dtype])
                 yield flat if wrong and not declared else self.subject.tolerance(self.cell.dtype)
                 return

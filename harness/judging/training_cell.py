@@ -25,11 +25,8 @@ from harness.judging import rows
 from harness.judging.compare import judge
 from harness.judging.subject import Subject
 from harness.judging.verdict import Tolerance, Truth
-from harness.model import Array, Gradients, Row, Status
+from harness.model import CLOSED_FORM, Array, Gradients, Row, Status
 from harness.quantity import Quantity
-
-#: What a training run is judged by where the author's Python can say its end.
-CLOSED_FORM = "closed form"
 
 
 class TrainingCell:

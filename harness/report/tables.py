@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pandas as pd
 
-from harness.model import Row, Status
+from harness.model import CLOSED_FORM, PRINTED, Row, Status
 from harness.quantity import CERTIFICATE
 from harness.report.message import mark, verified_digits
 
@@ -83,7 +83,7 @@ def _worst(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     digits than were printed, the end of a training run has lost some on the way, and a certificate
     counts those of a formula: where a group has other rows, those do not count towards its
     digits."""
-    borrowed = table["reference"].isin(["printed", "closed form"]) | (table["mode"] == "train")
+    borrowed = table["reference"].isin([PRINTED, CLOSED_FORM]) | (table["mode"] == "train")
     borrowed |= table["quantity"] == CERTIFICATE
     ranked = table.assign(
         rank=table["status"].map(lambda status: Status(status).rank),

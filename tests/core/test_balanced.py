@@ -223,7 +223,7 @@ def test_a_framework_is_judged_by_what_is_still_certified(case: MakeCase) -> Non
     assert rows["numeric", "d/db"].status in (Status.PASS, Status.UNDECIDED)
     program = made.program
     sample = sample_for(program, {"x": np.array([88.0]), "b": np.array([0.3, 0.4])})
-    truth = Evidence(program, sample).derivative("b", judged="torch")
+    truth = Evidence(program, sample).derivative("b")
     np.testing.assert_allclose(truth.value, np.cos([0.3, 0.4]), rtol=1e-15)
 
 

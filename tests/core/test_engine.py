@@ -48,7 +48,7 @@ def install() -> Iterator[Install]:
     with ExitStack() as stack:
 
         def add(name: str, cls: type[Backend], **attributes: Any) -> None:
-            made = type(name, (cls,), {"name": name, **attributes})
+            made = type(name, (cls,), {"name": name, "written": False, **attributes})
             stack.enter_context(backends.registered(made))
 
         yield add

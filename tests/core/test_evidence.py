@@ -29,7 +29,7 @@ def test_a_distance_of_zero_is_zero_and_not_nan() -> None:
     found = evidence(DISTANCE, x=[0.3, 0.7], y=[0.3, 0.7])
     value = found.value("f")
     assert (value.source, value.value) == ("certified", 0.0)
-    slope = found.derivative("x", judged="torch")
+    slope = found.derivative("x")
     assert slope.source == "certified"
     assert slope.sides is not None
     np.testing.assert_allclose(slope.sides, [-np.cos([0.3, 0.7]), np.cos([0.3, 0.7])], rtol=1e-15)
@@ -52,7 +52,7 @@ def test_what_is_not_a_number_is_no_reference(backward: bool) -> None:
     assert judge(np.array([np.nan, 1.0]), value, Tolerance(), "float64").status == Status.FAIL
     nothing = evidence(text, x=[-1.0]).value("f")
     assert judge(np.array([np.nan]), nothing, Tolerance(), "float64").status == Status.UNDECIDED
-    slope = evidence(text, x=[-1.0]).derivative("x", judged="torch")
+    slope = evidence(text, x=[-1.0]).derivative("x")
     assert judge(np.array([-1.0]), slope, Tolerance(), "float64").status == Status.UNDECIDED
 
 

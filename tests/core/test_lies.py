@@ -38,6 +38,7 @@ class Liar(Backend):
     """Tells `lie` about the gradients that an honest method computed."""
 
     name = "liar"
+    written = False
     lie: Lie = staticmethod(lambda found, _: found)
 
     def differentiate(self, program: Program, sample: Sample, task: Task = VJP) -> Gradients:
