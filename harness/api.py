@@ -172,6 +172,7 @@ def run(
     executor: Executor | None = None,
     jobs: int | None = None,
     timeout: float = TIMEOUT,
+    cache: bool = True,
     require: Literal["verified"] | None = None,
     **options: Any,
 ) -> Report:
@@ -181,8 +182,8 @@ def run(
     `options` are the fields of `harness.plan.Request` (`backends`, `dtypes`, `modes`, `points`,
     `sizes`, `draws`, `seed`, ...). `executor` is any `concurrent.futures.Executor` to run the tasks
     on, `jobs` at a time; without one, worker processes of this machine do it, and `jobs=0` means
-    this process. `timeout` is in seconds. With `require="verified"`, whatever is not proved is
-    among the report's failures.
+    this process. `timeout` is in seconds; `cache` keeps what jax compiles for the next run. With
+    `require="verified"`, whatever is not proved is among the report's failures.
 
     A script that calls this starts processes that import the script: what it does belongs under
     `if __name__ == "__main__":`, unless `jobs=0`. Nothing is raised for a row that is not good.
@@ -199,7 +200,7 @@ def run(
     if executor is not None:
         workers = ExecutorWorkers(executor, jobs)
     elif jobs:
-        workers = LocalWorkers(jobs, timeout=timeout)
+        workers = LocalWorkers(jobs, timeout=timeout, cache=cache)
     found = dict(Run(loaded, request, plan, workers).rows())
     return Report(tuple(row for cell in plan for row in found[cell]), _strict(require))
 

@@ -225,6 +225,12 @@ def _workers(command: argparse.ArgumentParser) -> None:
         help="what a worker may allocate on top of its libraries, say 4GiB (default: no limit)",
     )
     command.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="let jax compile anew instead of keeping what it compiles in your cache folder",
+    )
+    command.add_argument(
         "--resume", action="store_true", help="go on with the run whose journal is in --report"
     )
 

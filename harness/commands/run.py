@@ -48,7 +48,10 @@ def _workers(options: argparse.Namespace) -> Workers | None:
     if not jobs:
         return None
     workers = LocalWorkers(
-        jobs, timeout=options.timeout or TIMEOUT, memory_limit=options.memory_limit
+        jobs,
+        timeout=options.timeout or TIMEOUT,
+        memory_limit=options.memory_limit,
+        cache=options.cache,
     )
     workers.warm(cli.split(options.backend))
     return workers

@@ -30,7 +30,7 @@ _loaded: set[str] = set()
 #: How Python imports what no statement names.
 _DYNAMIC = re.compile(r"\b(importlib|__import__|runpy|exec|pkgutil)\b")
 #: Folders whose files say nothing of a case: the system's, and what libraries keep there.
-_elsewhere = ["/proc", "/sys", "/dev"]
+_elsewhere = ["/proc", "/sys", "/dev", *filter(None, [os.environ.get("JAX_COMPILATION_CACHE_DIR")])]
 
 
 def watch(case: Case) -> None:

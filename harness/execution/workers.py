@@ -25,6 +25,7 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from harness import backends
+from harness.execution import cache, reads
 from harness.label import Label
 from harness.model import Failure, Status
 
@@ -54,6 +55,8 @@ class LocalWorkers:
     memory_limit:  bytes that a worker may allocate beyond what it has when it is ready, or None.
     threads:       how many threads each has, whatever the user's environment says, and as many
                    processors; None for its share of the processors.
+    cache:         whether the workers of the next run find what these have compiled. What is timed
+                   (with `threads`) is compiled on its own.
     """
 
     def __init__(
@@ -63,9 +66,10 @@ class LocalWorkers:
         timeout: float | None = None,
         memory_limit: int | None = None,
         threads: int | None = None,
+        cache: bool = True,
     ) -> None:
         self.jobs, self.timeout, self.memory_limit = jobs, timeout, memory_limit
-        self.threads = threads
+        self.threads, self.cache = threads, cache
         # A forked worker would have numpy, and numpy the threads of its parent.
         forked = threads is None and "forkserver" in multiprocessing.get_all_start_methods()
         self._context = multiprocessing.get_context("forkserver" if forked else "spawn")
@@ -151,16 +155,11 @@ class LocalWorkers:
         variables = {name: threads for name in _THREADS if name not in os.environ}
         if self.threads is not None:
             variables = dict.fromkeys((*_THREADS, *_POOLS), threads)
-        if self.threads is None and self._shared is None:  # what is timed is compiled on its own
-            self._shared = tempfile.TemporaryDirectory(
-                prefix="harness-", ignore_cleanup_errors=True
-            )
-        shared = self._shared.name if self._shared else None
         for pause in (0.01, 0.1, 1.0, None):
             pool = ProcessPool(
                 max_workers=1,
                 initializer=_prepare,
-                initargs=(kind, self.memory_limit, self.threads, variables, shared),
+                initargs=(kind, self.memory_limit, self.threads, variables, self.compiled()),
                 context=self._context,
             )
             try:
@@ -174,6 +173,17 @@ class LocalWorkers:
                     raise
                 time.sleep(pause)
         return pool
+
+    def compiled(self) -> str | None:
+        """The folder for what the workers compile: the user's cache, or one for this run alone."""
+        if self.threads is not None:
+            return None
+        kept = cache.folder() if self.cache else None
+        if kept is None and self._shared is None:
+            self._shared = tempfile.TemporaryDirectory(
+                prefix="harness-", ignore_cleanup_errors=True
+            )
+        return str(kept) if kept else self._shared.name if self._shared else None
 
 
 def _abandon(pool: ProcessPool) -> None:
@@ -216,6 +226,8 @@ def _prepare(
     if threads is not None and hasattr(os, "sched_setaffinity"):
         # The only limit that XLA's pools obey as well, and it ends wandering between processors.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    if shared is not None:
+        reads.ignore(shared)
     if kind != REFEREE:
         # What a library makes while it loads stays: looking through it for garbage again and again
         # is a tenth of the time that loading takes.
