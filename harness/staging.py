@@ -25,6 +25,7 @@ from typing import Any
 
 from harness.beside import rewrite, runtime
 from harness.errors import HarnessError, UsageError
+from harness.operators import stopping
 from harness.program import Stage, Trace
 from harness.rebinding import rebind
 from harness.source import (
@@ -134,6 +135,7 @@ class StagedProgram:
     ) -> Trace:
         """Run `forward` on `inputs`, with each of `leaves` added to the intermediate it names."""
         recorder = Recorder(leaves)
+        stopping.begin()
         arguments = [inputs[name] for name in self.forward_code.parameters]
         result = self.call("forward", recorder, xp, *arguments)
         outputs = result if len(self.forward_code.returns) > 1 else (result,)

@@ -332,6 +332,7 @@ lines(
     xp.add_at(x, (xp.arange(3), labels), x[:, 0])
     xp.add_at(x, labels, x * x)
     xp.add_at(x, x > 0, x[0, 0])
+    x + xp.stop_gradient(0.0 * x)
     x[xp.arange(3), labels]
     x[labels, None, ::-1] + x[:, [0, 2]][0, 0]
     f = x * 2.0; f[1] = 0.0; return f

@@ -262,6 +262,11 @@ def _main(anp: Any) -> dict[str, Any]:
         x1, x2 = (broadcast_to(each, shape) if isbox(each) else each for each in (x1, x2))
         return anp.where(condition, x1, x2)
 
+    def stop_gradient(x: Any, /) -> Any:
+        while isbox(x):
+            x = x._value
+        return x
+
     negative = notrace_primitive(np.signbit)
 
     def copysign(x1: Any, x2: Any, /) -> Any:
@@ -288,6 +293,7 @@ def _main(anp: Any) -> dict[str, Any]:
         "clip": clip,
         "where": where,
         "copysign": copysign,
+        "stop_gradient": stop_gradient,
         "positive": lambda x, /: x,
         "matrix_transpose": lambda x, /: anp.swapaxes(x, -1, -2),
         "vecdot": lambda x1, x2, /, *, axis=-1: anp.sum(anp.conj(x1) * x2, axis=axis),

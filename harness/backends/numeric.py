@@ -37,6 +37,7 @@ from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
 from harness.namespace import of_numpy
+from harness.operators.stopping import frozen
 from harness.program import Program
 
 #: Elements per input beyond which a seeded sample of them is taken, ten evaluations each.
@@ -85,21 +86,23 @@ class NumericBackend(Backend):
             for step in task.steps
         }
         sample = _workable(sample)
-        trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
-        values = dict(zip(program.outputs, map(np.asarray, trace.outputs), strict=True))
-        values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
-        result = Gradients(_narrowed(values, dtype), at_steps=at_steps)
-        if task.mode == "vjp":
-            self._gradient(program, sample, task.intermediates, result, dtype)
-        elif task.mode == "jvp":
-            outputs = self._outputs(program)
-            result.jvps = self._along_tangents(outputs, sample, result, dtype)
-        elif task.mode == "hvp":
-            written = program.backward_stages is not None
-            result.detail = f"differences of {'`backward`' if written else 'differences'}"
-            slopes = self._written(program, sample) if written else self._own(program, sample)
-            quality = 1.0 if written else POOR  # a quotient of quotients
-            result.hvps = self._along_tangents(slopes, sample, result, dtype, quality)
+        with frozen():  # the run at rest comes first
+            trace = program.forward(self.xp, trees.assembler(sample, np.array)(_copies(sample)))
+            values = dict(zip(program.outputs, map(np.asarray, trace.outputs), strict=True))
+            values |= {name: np.asarray(trace.saved[name]) for name in task.intermediates}
+            result = Gradients(_narrowed(values, dtype), at_steps=at_steps)
+            if task.mode == "vjp":
+                self._gradient(program, sample, task.intermediates, result, dtype)
+            elif task.mode == "jvp":
+                outputs = self._outputs(program)
+                result.jvps = self._along_tangents(outputs, sample, result, dtype)
+            elif task.mode == "hvp":
+                # `backward` does not tell what it has from where no gradient flows.
+                written = program.backward_stages is not None and not _stops(program)
+                result.detail = f"differences of {'`backward`' if written else 'differences'}"
+                slopes = self._written(program, sample) if written else self._own(program, sample)
+                quality = 1.0 if written else POOR  # a quotient of quotients
+                result.hvps = self._along_tangents(slopes, sample, result, dtype, quality)
         if sample.dtype != dtype and task.mode != "value":
             result.detail = "; ".join(filter(None, (result.detail, f"taken in {sample.dtype}")))
         result.seconds = time.perf_counter() - start
@@ -301,10 +304,13 @@ class NumericBackend(Backend):
         def gradient(arrays: list[Array]) -> list[Array]:
             for variable, array in zip(perturbed.variables, arrays, strict=True):
                 variable[...] = array
-            return [
-                perturbed.slopes(position, self.plan.step).astype(sample.dtype)
-                for position in range(len(perturbed.variables))
-            ]
+            with frozen():
+                if _stops(program):
+                    perturbed.middle()
+                return [
+                    perturbed.slopes(position, self.plan.step).astype(sample.dtype)
+                    for position in range(len(perturbed.variables))
+                ]
 
         return gradient
 
@@ -316,6 +322,10 @@ class NumericBackend(Backend):
             return program.forward(self.xp, sample.inputs)
 
         return value, lambda: (value(), gradient(variables))
+
+
+def _stops(program: Program) -> bool:
+    return "stop_gradient" in program.text
 
 
 def _rounded(values: Array) -> tuple[Array, Array]:

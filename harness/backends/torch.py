@@ -218,6 +218,7 @@ def _operators(module: Any) -> dict[str, Any]:
         "softmax": lambda x, /, axis=-1: module.softmax(x, axis),
         "log_softmax": lambda x, /, axis=-1: module.log_softmax(x, axis),
         "segment_sum": segment_sum,
+        "stop_gradient": lambda x, /: x.detach(),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from harness.operators import contraction, exponentials, movement, writing
+from harness.operators import contraction, exponentials, movement, stopping, writing
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,14 @@ OPERATORS: dict[str, Operator] = {
             "numpy": "harness.operators.of_numpy:segment_sum",
             "jax": "jax.ops:segment_sum",
             "tensorflow": "tensorflow.math:unsorted_segment_sum",
+        },
+    ),
+    "stop_gradient": Operator(
+        stopping.stop_gradient,
+        {
+            "jax": "jax.lax:stop_gradient",
+            "tensorflow": "tensorflow:stop_gradient",
+            "referee": "harness.referee:value",
         },
     ),
     "one_hot": Operator(movement.one_hot),

@@ -47,7 +47,7 @@ LINES = """
     xp.set_at(x, (slice(None, None, -2), 1), 5); xp.set_at(x, w > 0, w[w > 0]); xp.set_at(x, ..., w)
     xp.set_at(x, labels > 0, 7.0); xp.set_at(x, (), x[0])
     xp.add_at(x, labels, w); xp.add_at(x, (labels, 1), x[:, 0]); xp.add_at(x, w > 0, 2.0)
-    xp.add_at(w, (labels, labels), x[:, 2])
+    xp.add_at(w, (labels, labels), x[:, 2]); xp.stop_gradient(x) + w
 """
 TABLE = [each.strip() for each in LINES.replace("\n", ";").split(";") if each.strip()]
 
