@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pandas as pd
 
-from harness.model import CLOSED_FORM, PRINTED, Row, Status
+from harness.model import CLOSED_FORM, EXCUSED, PRINTED, Row, Status
 from harness.quantity import CERTIFICATE
 from harness.report.message import mark, verified_digits
 
@@ -58,6 +58,33 @@ def certificates(table: pd.DataFrame) -> pd.DataFrame:
                 "digits": "" if verified.empty else verified_digits(fewest),
                 "verified at": f"{len(verified)} of {len(group)} points",
                 "otherwise": "; ".join(reasons),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def excused(table: pd.DataFrame) -> pd.DataFrame:
+    """What methods return with reason though it is not the derivative to all its digits: unstable
+    formulas, conventions at kinks, derivatives beside a jump. A line for each case, method and
+    quantity, with the points and dtypes at which it shows."""
+    found = table[table["status"].isin(EXCUSED)]
+    lines = []
+    keys = ["case", "backend", "quantity", "status"]
+    for (case, backend, quantity, status), group in found.groupby(keys, sort=False):
+        points = dict.fromkeys(
+            point if dtype == "float64" else f"{point} ({dtype})"
+            for point, dtype in zip(group["point"], group["dtype"], strict=True)
+        )
+        fewest = group["digits"].min()
+        lines.append(
+            {
+                "case": case,
+                "method": backend,
+                "quantity": quantity,
+                "status": str(status),
+                "at": ", ".join(points),
+                "fewest digits": "" if pd.isna(fewest) else f"{fewest:.1f}",
+                "because": next(iter(dict.fromkeys(group["detail"]))),
             }
         )
     return pd.DataFrame(lines)

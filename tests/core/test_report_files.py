@@ -279,3 +279,14 @@ def test_a_name_that_utf8_cannot_say_is_written_all_the_same(tmp_path: Path) -> 
     write(tmp_path, [replace(BAD, detail="\udcff.py")])
     assert r"\udcff.py" in (tmp_path / "report.md").read_text()
     assert r"\udcff.py" in (tmp_path / "results.csv").read_text()
+
+
+def test_what_is_unstable_has_a_table_of_its_own() -> None:
+    unstable = replace(
+        ROW, status=Status.UNSTABLE, backend="torch", digits=3.2, detail="1 - tanh(x)**2 cancels"
+    )
+    text = report([ROW, unstable, replace(unstable, point="two", digits=2.0)])
+    (line,) = (each for each in text.splitlines() if "cancels" in each)
+    assert line.startswith("| square | torch | d/dx | unstable | one, two | 2.0 |")
+    assert "## What is not good" not in text
+    assert "## Unstable formulas" not in report([ROW])
