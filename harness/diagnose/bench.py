@@ -33,7 +33,7 @@ from harness.truth.certificate import Certificate, certify
 
 #: Points besides the sample's own at which a repair is certified, and how many of them have to say
 #: that it is right; the others may lie outside of the domain, or at a kink.
-POINTS, ENOUGH = 5, 2
+POINTS, ENOUGH = 7, 2
 #: Relative step of differences, and how well gradients have to agree with them, and with the truth.
 STEP, AGREED, EQUAL = 2.0**-17, 1e-5, 1e-8
 #: How much of that the rounding of literals explains.

@@ -35,12 +35,14 @@ PASSES = 1000
 
 
 def elsewhere(sample: Sample, seed: int) -> Sample:
-    """Another point of the same shapes, with other cotangents.
+    """Another point of the same shapes, with other cotangents, by its seed.
 
-    Every floating number is moved by up to an eighth, a half or seven eighths of itself, and so
-    keeps its sign; a zero is moved by as much of 1, since at a zero much is right by accident. From
-    the fourth seed on signs may change, where the domain allows it, and integers and masks change
-    places. Not each of these points need lie where `forward` is defined.
+    0, 1, 2: every floating number is moved by up to an eighth, a half or seven eighths of itself,
+    and so keeps its sign; a zero is moved by as much of 1, since at a zero much is right by
+    accident. 3: it is turned round besides, where the domain allows it: a mask may hide a fault as
+    long as signs are what they were. From 4 on: it is drawn anew, of a size between a quarter and
+    four times that of its array. From 3 on integers and masks change places. Not each of these
+    points need lie where `forward` is defined.
     """
     rng = np.random.default_rng(seed)
     reach = (1 / 8, 1 / 2, 7 / 8)[seed % 3]
@@ -52,8 +54,11 @@ def elsewhere(sample: Sample, seed: int) -> Sample:
         size = np.where(leaf == 0, 1, np.abs(leaf))
         moved = leaf + reach * rng.uniform(-1, 1, leaf.shape) * size
         if seed >= 3:
-            turned = moved * rng.choice([-1, 1], leaf.shape)
-            moved = np.where((low <= turned) & (turned <= high), turned, moved)
+            other = -moved
+            if seed > 3:
+                typical = np.max(size, initial=0.0) * 4.0 ** rng.uniform(-1, 1)
+                other = typical * rng.normal(size=leaf.shape)
+            moved = np.where((low <= other) & (other <= high), other, moved)
         return np.asarray(np.clip(moved, low, high))
 
     return replace(

@@ -22,7 +22,9 @@ import numpy as np
 from harness.diagnose.points import Direction
 from harness.diagnose.required import Moved, Required, Runs, is_number
 from harness.diagnose.watched import Site
+from harness.errors import Unsupported
 from harness.model import Array
+from harness.referee import Undecided
 
 #: Directions in which inputs and cotangents move, and how far, relative to their sizes.
 DIRECTIONS, STEP = 48, 2.0**-16
@@ -60,9 +62,14 @@ class Bend:
 
 
 def bends(runs: Runs, count: int = DIRECTIONS) -> list[Bend]:
-    """Directions to test along; those that lead out of the domain are left out."""
+    """Directions to test along, none where `forward` has no second derivatives; those that lead
+    out of the domain are left out."""
     point, found = runs.point, []
-    for direction, change in point.bends(count):
+    try:
+        bent = point.bends(count)
+    except (Undecided, Unsupported):
+        return []
+    for direction, change in bent:
         try:
             ahead, behind = (Moved.along(point, direction, side) for side in (STEP, -STEP))
         except Exception:  # whatever `forward` raises there
@@ -186,16 +193,20 @@ class _Test:
         else:
             still = STILL * float(np.linalg.norm([np.max(np.abs(each)) for each in own]))
         size = float(np.linalg.norm(target))
+        if not np.isfinite(size):
+            return None
         if size <= still:
             return True
         columns = [self._columns(key, time, shape, place, level) for key in keys]
         matrix = np.concatenate([np.zeros((len(target), 0)), *columns], axis=1)
-        matrix = matrix[:, np.linalg.norm(matrix, axis=0) > 0]
+        norms = np.linalg.norm(matrix, axis=0)
+        # A denormal norm is none to divide by.
+        kept = np.isfinite(norms) & (norms > np.finfo(np.float64).tiny)
+        matrix = matrix[:, kept] / norms[kept]
         if matrix.shape[1] >= SHARE * len(target):
             return None
         if not matrix.shape[1]:
             return False
-        matrix = matrix / np.linalg.norm(matrix, axis=0)
         left = target - matrix @ np.linalg.lstsq(matrix, target, rcond=1e-10)[0]
         return float(np.linalg.norm(left)) <= max(EXPLAINED * size, still)
 
