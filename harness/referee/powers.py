@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_series, fmpq
 
-from harness.referee import names, naming, record, taylor
+from harness.referee import compare, names, naming, record, taylor
 from harness.referee.analytic import exp, log, native, number, root, series_results, settled
 from harness.referee.elements import (
     INFINITY,
@@ -22,6 +22,7 @@ from harness.referee.elements import (
     ONE,
     ZERO,
     Objects,
+    boxed,
     elementwise,
     full,
     greater_mask,
@@ -125,7 +126,13 @@ def _general_power(x: Taylor, y: Taylor) -> Taylor:
     values = _pow_values(x.parts[0], y.parts[0])
     still = (x.degrees() == 0) & (y.degrees() == 0)
     # 0 ** y is 0 for every y > 0 near this one.
-    still |= (x.degrees() == 0) & zero_mask(x.parts[0]) & greater_mask(y.parts[0], ZERO)
+    nothing = (x.degrees() == 0) & zero_mask(x.parts[0])
+    still |= nothing & greater_mask(y.parts[0], ZERO)
+    leaving = nothing & (y.degrees() > 0) & zero_mask(y.parts[0])
+    if leaving.any():  # 0**0 is 1, but 0**t is 0, and 0**-t is infinite
+        signs = compare.decided(compare.sign(y.at(leaving)), "pow", ties=True)
+        values[leaving] = np.where(signs.positive, boxed(ZERO), boxed(NAN))
+        still[leaving] = signs.positive
     return settled(exp(multiply(y, log(x))), values, still)
 
 

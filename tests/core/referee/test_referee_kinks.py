@@ -88,6 +88,15 @@ def test_norms_at_zero(ord: float) -> None:
     assert (after[0], before[0]) == (1, -1)
 
 
+def test_nothing_to_a_power_that_leaves_zero() -> None:
+    """0**0 is 1, and 0**t is 0."""
+    zero = r.lift(np.zeros(3))
+    found = zero ** r.lift_along(np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, -1.0]), 2)
+    assert elements(found, 0) == [0, 1, 0] and elements(found, 1) == [0, 0, 0]
+    falling = zero ** r.lift_along(np.zeros(3), -np.ones(3), 2)
+    assert all(each.is_nan() for each in elements(falling, 0))
+
+
 def test_std_of_a_constant() -> None:
     after, before = slopes(xp.std, [2.0, 2.0], (0,), 2)
     assert (after[0], before[0]) == (arb(0.5), arb(-0.5))

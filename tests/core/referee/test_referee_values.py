@@ -111,7 +111,7 @@ def test_the_table_is_complete() -> None:
         all any count_nonzero nonzero searchsorted equal not_equal less less_equal greater
         greater_equal logical_and logical_or logical_xor logical_not signbit isfinite isinf isnan
         empty empty_like can_cast finfo iinfo isdtype result_type
-        e pi inf nan newaxis linalg
+        e pi inf nan newaxis linalg stop_gradient
         """.split()
     )
     dtypes = {
