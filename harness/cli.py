@@ -272,7 +272,7 @@ def _show(command: argparse.ArgumentParser) -> None:
     _sources(command)
     _several(command, "--backend", "NAME", "methods to show (default: all that are installed)")
     command.add_argument("--point", help="a declared point or draw0, ... (default: the first)")
-    command.add_argument("--dtype", default="float64")
+    command.add_argument("--dtype", help="(default: the first that the case is for)")
     command.add_argument("--size", default="default")
     _numbers(command)
     command.add_argument("--no-run", action="store_true", help="the code alone; run nothing")

@@ -20,11 +20,12 @@ from harness.model import ALL_MODES, MODES, Mode
 
 @dataclass(frozen=True)
 class Request:
-    """The options of a run. Empty `backends` means all of them, `points` all declared ones and
-    `draws` random ones; `step` fixes the step of the numeric method, `numeric` names its scheme."""
+    """The options of a run. Empty `backends` means all of them, `dtypes` those that a case declares
+    or else float64, `points` all declared ones and `draws` random ones; `step` fixes the step of
+    the numeric method, `numeric` names its scheme."""
 
     backends: tuple[str, ...] = ()
-    dtypes: tuple[str, ...] = ("float64",)
+    dtypes: tuple[str, ...] = ()
     modes: tuple[Mode, ...] = MODES
     points: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ("default",)
@@ -47,6 +48,12 @@ class Request:
             if not isinstance(given, SupportsIndex) or operator.index(given) < 0:
                 raise UsageError(f"{name}={given!r} is no natural number; give 0, 1, 2, ...")
             object.__setattr__(self, name, operator.index(given))
+
+    def dtypes_of(self, case: Case) -> tuple[str, ...]:
+        """The dtypes to run a case in: of those asked for the ones that it is for."""
+        declared = tuple(case.declared.dtypes)
+        asked = self.dtypes or declared or ("float64",)
+        return tuple(dtype for dtype in asked if dtype in declared or not declared)
 
     def modes_of(self, cell: Cell) -> tuple[Mode, ...]:
         """The modes asked for that apply to a cell. A method is asked for no mode that it lacks
@@ -81,7 +88,7 @@ def cells(cases: Sequence[Case], request: Request) -> list[Cell]:
         check_points(case)
         _check_gaps(case)
         for point, size in _samples(case, request, drawn):
-            for dtype in request.dtypes:
+            for dtype in request.dtypes_of(case):
                 found.extend(
                     Cell(case.name, point, size, dtype, label)
                     for label in labels(case, request)
@@ -126,7 +133,7 @@ def _training_cells(case: Case, request: Request) -> list[Cell]:
     thousands of steps."""
     assert case.declared.training is not None
     start = case.declared.training.start
-    if "float64" not in request.dtypes or (request.points and start not in request.points):
+    if "float64" not in request.dtypes_of(case) or (request.points and start not in request.points):
         return []
     return [
         Cell(case.name, start, size, "float64", label, training=True)

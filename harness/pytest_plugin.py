@@ -254,7 +254,7 @@ def parametrize(
     cases: str | Path | Sequence[str | Path] = (),
     tags: Sequence[str] = (),
     backends: Sequence[str] = (),
-    dtypes: Sequence[str] = ("float64",),
+    dtypes: Sequence[str] = (),
     points: Sequence[str] = (),
     draws: int = 3,
     seed: int = 0,
@@ -304,7 +304,7 @@ def _request(config: pytest.Config) -> Request:
 
     return Request(
         backends=_split(config, "backend"),
-        dtypes=_split(config, "dtype") or ("float64",),
+        dtypes=_split(config, "dtype"),
         draws=config.getoption("harness_draws"),
         seed=config.getoption("harness_seed"),
     )

@@ -468,6 +468,14 @@ def test_float32_stays_float32(name: str, line: str) -> None:
     }
 
 
+@pytest.mark.skipif("autograd" not in INSTALLED, reason="without autograd")
+@pytest.mark.parametrize("line", ["xp.erf(x)", "xp.erfc(x)", "xp.lgamma(x)", "xp.digamma(x)"])
+def test_the_special_functions_of_autograd_keep_float16(line: str) -> None:
+    point = sample(reference(line)[0], TABLE[line], "float16")
+    got = backend("autograd").differentiate(reference(line)[0], point)
+    assert got.values["f"].dtype == got.gradients["x"].dtype == np.float16
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_a_variable_without_influence_has_a_gradient_of_zeros(name: str) -> None:
     inputs = {"x": normal(2, 3), "unused": normal(4)}

@@ -262,6 +262,16 @@ def _main(anp: Any) -> dict[str, Any]:
         x1, x2 = (broadcast_to(each, shape) if isbox(each) else each for each in (x1, x2))
         return anp.where(condition, x1, x2)
 
+    def special(name: str) -> Any:
+        def function(x: Any, /) -> Any:
+            import autograd.scipy.special
+
+            result = getattr(autograd.scipy.special, name)(x)
+            # Of float16 scipy makes a wider float.
+            return result if result.dtype == x.dtype else astype(result, x.dtype)
+
+        return function
+
     def stop_gradient(x: Any, /) -> Any:
         while isbox(x):
             x = x._value
@@ -294,6 +304,10 @@ def _main(anp: Any) -> dict[str, Any]:
         "where": where,
         "copysign": copysign,
         "stop_gradient": stop_gradient,
+        "erf": special("erf"),
+        "erfc": special("erfc"),
+        "lgamma": special("gammaln"),
+        "digamma": special("digamma"),
         "positive": lambda x, /: x,
         "matrix_transpose": lambda x, /: anp.swapaxes(x, -1, -2),
         "vecdot": lambda x1, x2, /, *, axis=-1: anp.sum(anp.conj(x1) * x2, axis=axis),

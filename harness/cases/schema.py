@@ -286,6 +286,9 @@ class CaseFile(_Strict):
     points: dict[str, Point] = Field(
         default_factory=dict, description="points besides the random draws"
     )
+    dtypes: list[DtypeName] = Field(
+        default_factory=list, description="the only dtypes that the case is for; default: any"
+    )
     tolerance: dict[DtypeName, Tolerance] = Field(default_factory=dict)
     known: list[Gap] = Field(default_factory=list, description="declared gaps, strict")
     training: Training | None = None

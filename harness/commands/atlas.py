@@ -27,7 +27,7 @@ def execute(options: argparse.Namespace) -> int:
     loaded = load_all(entries)
     request = Request(
         backends=cli.split(options.backend),
-        dtypes=cli.split(options.dtype) or ("float64",),
+        dtypes=cli.split(options.dtype),
         modes=("vjp",),
         draws=0,
     )

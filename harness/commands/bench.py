@@ -33,7 +33,7 @@ def execute(options: argparse.Namespace) -> int:
     loaded, named = _sized(load_all(entries), options)
     request = Request(
         backends=cli.split(options.backend),
-        dtypes=cli.split(options.dtype) or ("float64",),
+        dtypes=cli.split(options.dtype),
         modes=("vjp",),
         points=("draw0",),
         sizes=named,

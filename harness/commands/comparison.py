@@ -28,7 +28,7 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
     modes: dict[str, Any] = {"modes": cli.split(options.mode)} if options.mode else {}
     request = Request(
         backends=cli.split(options.backend),
-        dtypes=cli.split(options.dtype) or ("float64",),
+        dtypes=cli.split(options.dtype),
         points=cli.split(options.point),
         sizes=cli.split(options.size) or ("default",),
         seed=options.seed,

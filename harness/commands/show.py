@@ -113,7 +113,7 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
         raise HarnessError(describe(error, case.code)) from error
     page.header(case)
     inputs = [(name, text(value)) for name, value in flatten(sample.inputs).items()]
-    page.table(f"inputs at {point}, {options.dtype}", ("input", "value"), inputs)
+    page.table(f"inputs at {point}, {sample.dtype}", ("input", "value"), inputs)
     methods = _methods(engine, planned)
     _show_forward(page, text, case, sample, trace, recorded, methods)
     if case.code.backward is not None:
@@ -138,7 +138,7 @@ def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str]:
     draws = int(point[4:]) + 1 if point.startswith("draw") and point[4:].isdecimal() else 0
     request = Request(
         backends=cli.split(options.backend),
-        dtypes=(options.dtype,),
+        dtypes=(options.dtype or next(iter(case.declared.dtypes), "float64"),),
         modes=("value", "vjp"),
         points=(point,),
         sizes=(options.size,),

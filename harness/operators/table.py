@@ -38,7 +38,6 @@ def _special(name: str, torch: str, other: str = "") -> Operator:
     return Operator(
         natives={
             "numpy": f"harness.operators.special:{name}",
-            "autograd": f"autograd.scipy.special:{other or name}",
             "torch": f"torch:{torch}",
             "jax": f"jax.scipy.special:{other or name}",
             "tensorflow": f"tensorflow.math:{name}",

@@ -20,7 +20,7 @@ from harness.cases.points import printed_spread
 from harness.cases.sampling import draw_sample, rng_for
 from harness.dtypes import DTYPES, FORMATS, convert, numpy_dtype
 from harness.engine import Engine
-from harness.errors import CaseError, Unsupported
+from harness.errors import CaseError, Unsupported, UsageError
 from harness.model import Sample
 from harness.plan import Request, cells
 
@@ -541,3 +541,17 @@ def test_a_value_is_of_the_kind_that_it_is_written_in(
 ) -> None:
     made = case(ADD, f"inputs: {{x: {{value: {value}}}, y: {{shape: []}}}}\n")
     assert draw_sample(made, "draw0", "default", "float64").inputs["x"].dtype == dtype
+
+
+def test_a_case_is_run_in_the_dtypes_that_it_is_for(case: MakeCase) -> None:
+    plain = case(ONE, "inputs: {x: {shape: [2]}}\n")
+    narrow = case(ONE, "inputs: {x: {shape: [2]}}\ndtypes: [float32, float16]\n")
+
+    def planned(made: Case, *dtypes: str) -> set[str]:
+        return {each.dtype for each in cells([made], Request(dtypes=dtypes, backends=("torch",)))}
+
+    assert planned(plain) == {"float64"}
+    assert planned(narrow) == {"float32", "float16"}
+    assert planned(plain, "float32") == planned(narrow, "float32", "float64") == {"float32"}
+    with pytest.raises(UsageError, match="nothing to compare"):
+        planned(narrow, "float64")
