@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -132,8 +133,8 @@ def check(
     dtype = common if dtype is None else dtype_name(dtype)
     if dtype not in DTYPES:
         raise UsageError(f"no dtype `{dtype}`; {did_you_mean(dtype, DTYPES)}")
-    if (rtol is not None and not rtol >= 0) or not atol >= 0:
-        raise UsageError(f"a tolerance is not negative; got rtol={rtol}, atol={atol}")
+    if not all(0 <= each < math.inf for each in (rtol or 0.0, atol)):
+        raise UsageError(f"a tolerance is finite and not negative; got rtol={rtol}, atol={atol}")
     for path, leaf in trees.flatten(arrays).items():
         if is_floating(leaf.dtype) and np.isnan(leaf).any():
             raise UsageError(f"`{path}` holds NaN; give numbers at which `forward` is defined")

@@ -186,6 +186,8 @@ class _Builder:
     def _mapping(self, node: yaml.Node, path: Path_) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._error("a key is a list or a mapping", key_node, "write text there")
             key = str(key_node.value)
             self._check_seen(key, key_node)
             if key in mapping:

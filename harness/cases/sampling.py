@@ -123,7 +123,13 @@ def _supply(case: Case, chance: Chance, sizes: Mapping[str, int]) -> dict[str, A
     """What the case's `inputs(rng, **sizes)` returns; nothing where there is no such function."""
     if not case.supplies_inputs:
         return {}
-    supplied = dict(case.program.call("inputs", chance.rng, **sizes))
+    supplied = case.program.call("inputs", chance.rng, **sizes)
+    if not isinstance(supplied, Mapping) or not all(isinstance(each, str) for each in supplied):
+        raise CaseError(
+            f"`inputs` returned a {type(supplied).__name__} that names no inputs",
+            file=case.code.file,
+            remedy="end it in `return {...}` by the names of `forward`'s parameters",
+        )
     for name in supplied:
         if name not in case.code.forward.parameters:
             problem = f"which `forward` does not take; {did_you_mean(name, case.leaves)}"
@@ -136,7 +142,7 @@ def _supply(case: Case, chance: Chance, sizes: Mapping[str, int]) -> dict[str, A
             file=case.code.file,
             remedy="return it under another name, or not at all",
         )
-    return supplied
+    return dict(supplied)
 
 
 def _cotangents(

@@ -223,8 +223,8 @@ class Point(_Strict):
 class Tolerance(_Strict):
     """|got - expected| <= atol + rtol |expected|, elementwise. Without `rtol`, the default one."""
 
-    rtol: float | None = Field(None, ge=0)
-    atol: float = Field(0.0, ge=0)
+    rtol: float | None = Field(None, ge=0, lt=math.inf)
+    atol: float = Field(0.0, ge=0, lt=math.inf)
 
 
 #: What a gap may consist in; `pass` is none, and what was not tried shows none.
@@ -260,7 +260,7 @@ class Training(_Strict):
 
     of: str
     optimizer: Literal["gradient_descent", "momentum"] = "gradient_descent"
-    steps: int | str = Field(description="a number, or the name of a size")
+    steps: Annotated[int, Field(ge=1)] | str = Field(description="a number, or the name of a size")
     step_size: float = Field(gt=0)
     mass: float = Field(0.9, ge=0, lt=1)
     start: str = Field(

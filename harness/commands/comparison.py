@@ -44,7 +44,8 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
     _check_required(required)
     loaded = load_all(entries)
     plan = cells(loaded, request)
-    folder = Path(options.report) if options.report else None
+    # Absolute, since a case may change the working directory of `--jobs 0`.
+    folder = Path(options.report).absolute() if options.report else None
     if folder is not None:
         files.prepare(folder, (files.CSV, files.MARKDOWN, JOURNAL))
     journal = Journal(folder, Keys(loaded, request), resume=options.resume) if folder else None
@@ -67,7 +68,7 @@ def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Work
     again = _common(options)
     unsaid: OSError | None = None
     if rows:
-        report = str(folder / files.MARKDOWN) if folder else ""
+        report = str(Path(options.report) / files.MARKDOWN) if folder else ""
         try:
             terminal.summary(rows, again, report, work.peaks, strict=options.strict)
             sys.stdout.flush()
@@ -103,7 +104,8 @@ def _farewell(options: argparse.Namespace, folder: Path | None, comparisons: int
         return "interrupted"
     words = [word for word in options.arguments if word != "--resume"]
     again = shlex.join(["harness", *words, "--resume"])
-    return f"interrupted; {folder}/ has the {comparisons} comparisons so far\n  go on with: {again}"
+    left = f"interrupted; {options.report}/ has the {comparisons} comparisons so far"
+    return f"{left}\n  go on with: {again}"
 
 
 def _common(options: argparse.Namespace) -> list[str]:

@@ -73,12 +73,16 @@ def _written(cell: Cell) -> bool:
     return backends.class_of(cell.backend).written
 
 
+#: Characters of an exception's text; some hold a whole array.
+_LONGEST = 4000
+
+
 def describe(error: BaseException, code: Code) -> str:
     """An exception in one line, with the line of the author's Python where it arose."""
     if isinstance(error, CaseError):
         return str(error)
     try:
-        text = visible(" ".join(str(error).split()))
+        text = visible(" ".join(str(error)[:_LONGEST].split()))
     except Exception:  # an exception of the case's own that cannot say what it is
         text = ""
     name = type(error).__name__

@@ -166,3 +166,51 @@ def test_a_memory_limit_that_is_none(harness: Run, size: str, words: str) -> Non
     said = harness("run", f"--memory-limit={size}")
     assert said.status == 2
     assert words in said.err
+
+
+@pytest.mark.parametrize(
+    ("yaml", "words"),
+    [
+        ("tolerance: {float64: {rtol: .inf}}", "`tolerance.float64.rtol`: input should be less"),
+        ("training: {of: x, steps: -1, step_size: 0.1}", "`training.steps"),
+        ("? [a, b]\n: 1", "a key is a list or a mapping"),
+    ],
+)
+def test_what_would_pass_anything_or_means_nothing(
+    harness: Run, tmp_path: Path, yaml: str, words: str
+) -> None:
+    write_case(tmp_path / "mine", GOOD, f"inputs: {{x: {{shape: [2]}}}}\n{yaml}\n")
+    said = harness("run", *OWN)
+    assert said.status == 2
+    assert f"mine/demo.yaml:3: {words}" in said.err
+
+
+@pytest.mark.parametrize("returned", ["None", "[1.0]", "{1: 1.0}"])
+def test_inputs_that_name_no_inputs(harness: Run, tmp_path: Path, returned: str) -> None:
+    python = f"{GOOD}\n\ndef inputs(rng):\n    return {returned}\n"
+    pair(tmp_path / "mine", "one", python, "summary: s\n")
+    said = harness("run", *OWN, "--draws", "1")
+    assert said.status == 1
+    assert "that names no inputs" in said.out
+    assert "remedy: end it in `return {...}`" in said.out
+
+
+def test_an_endless_message_is_cut(harness: Run, tmp_path: Path) -> None:
+    pair(
+        tmp_path / "mine", "one", GOOD.replace("dq = df", "raise ValueError('y' * 10**6); dq = df")
+    )
+    said = harness("run", *OWN, "--draws", "0")
+    assert said.status == 1
+    assert len(said.out) < 10_000
+
+
+def test_a_case_that_changes_the_folder_loses_no_report(harness: Run, tmp_path: Path) -> None:
+    pair(
+        tmp_path / "mine",
+        "one",
+        "import os\n" + GOOD.replace("q = x * x", "os.chdir('/'); q = x * x"),
+    )
+    said = harness("run", *OWN, "--draws", "1")
+    assert said.status == 0, said.err
+    assert (tmp_path / "reports" / "report.md").exists()
+    assert said.out.endswith("see reports/report.md\n")
