@@ -1,7 +1,7 @@
 """tensorflow: two tapes and an accumulator, and what no wrapper of its namespace mends.
 
-That are a tensor's own operators: `W @ x` wants two axes on both sides, an array of indices in
-brackets is refused, there is no `x.T`; these are reported as unsupported. And `(x > 0) * x` is not
+That are a tensor's own operators: `W @ x` wants two axes on both sides, there is no `x.T`; these
+are reported as unsupported. And `(x > 0) * x` is not
 an error but booleans, where numpy has floats: it fails by its dtype. What can be mended is, in
 `harness.backends.tensorflow_namespace`.
 """
@@ -29,7 +29,6 @@ _LACKING = (
     "has different ndims",
     "Shape must be at least rank 2",
     "Shape must be rank 2",
-    "are valid indices",
     "Tensor object has no attribute",
     "Tensor' object has no attribute",
     "not 'SymbolicTensor'",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -108,15 +107,6 @@ def test_every_operator_is_tried_here() -> None:
         *OPERATORS
     }
     assert OPERATORS.keys() <= NAMES
-
-
-@pytest.mark.parametrize("name", OPERATORS)
-def test_what_is_native_exists(name: str) -> None:
-    for backend, place in OPERATORS[name].natives.items():
-        module, _, attribute = place.partition(":")
-        top = module.partition(".")[0]
-        if backend in ("numpy", top) and importlib.util.find_spec(top) is not None:
-            assert OPERATORS[name].of(backend, NUMPY) is not None, attribute
 
 
 def test_what_a_backend_cannot_say_is_unsupported_by_its_name() -> None:
