@@ -18,10 +18,12 @@ from harness.diagnose.dataflow import Suspect
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.inquest import Findings, inquire
 from harness.diagnose.repair import LINES, Repairs, places_on, search
+from harness.diagnose.required import RIGHT
 from harness.diagnose.span import Level
 from harness.model import Sample
 from harness.source import Code
 from harness.staging import StagedProgram
+from harness.truth.lifted import Lifted
 
 
 class Accusation:
@@ -84,9 +86,23 @@ class Accusation:
             return None
 
     def _confirmed(self, evidence: Evidence, suspect: Suspect) -> bool:
-        """Whether another value of a line that is proved wrong by its name would make all gradients
-        right: what is called `dq` may be meant to be something else."""
-        return ("backward", suspect.step.line) not in evidence.acquitted
+        """Whether all gradients would be right if a line that is proved wrong by its name gave what
+        its name says: what is called `dq` may be meant to be something else."""
+        if ("backward", suspect.step.line) in evidence.acquitted:
+            return False
+        name = suspect.step.name[1:]
+        node = getattr(suspect.step.node, "value", None)
+        required = evidence.required.get(id(node))
+        if name not in self._sample.intermediates:
+            return True
+        if required is None or not required.whole:
+            return not (evidence.required and evidence.unknown(node))
+        lifted = Lifted(self._program, evidence.sample)
+        direction = lifted.directions([name])
+        truth = lifted.derivative(direction)
+        terms = required.value(evidence.records[0]) * direction[name]
+        size = float(np.sum(np.abs(terms)))
+        return truth is None or abs(float(np.sum(terms)) - float(truth)) <= RIGHT * size
 
     def _charge(
         self,

@@ -122,6 +122,11 @@ class Evidence:
         asked_ = {(sites[key].function, sites[key].line) for key in self.answers}
         return asked_ - {(each.site.function, each.site.line) for each in self.possible}
 
+    def unknown(self, node: ast.expr | None) -> bool:
+        """Whether it could not be told what a value should be."""
+        keys = [site.key for site in self.watched.sites if site.node is node]
+        return any(np.isnan(self.answers[key].misfit) for key in keys if key in self.answers)
+
     def without_cotangent(self, node: ast.expr) -> bool:
         """Whether a value is the same for every cotangent, and may be."""
         required = self.required.get(id(node))

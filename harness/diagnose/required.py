@@ -182,6 +182,16 @@ class Required:
         """Where no other shift would do."""
         return np.asarray(np.sum(self.inverse * self.slope.T, axis=1) > 1 - 1e-6)
 
+    @property
+    def whole(self) -> bool:
+        """Whether no other value of the same shape would do."""
+        return self.shape is None and bool(np.all(self.known))
+
+    def value(self, record: Record) -> Array:
+        """What the site has to give at last, where `whole`; `record` holds what it gives."""
+        last = np.asarray(record[self.site.key][-1], np.float64)
+        return np.asarray(last + self.shift[self.shift.size - last.size :].reshape(last.shape))
+
     def hook(self, shift: Array | None = None) -> Shift:
         """What makes the gradients right."""
         return Shift(self.site.key, self.shift if shift is None else shift, self.shape)

@@ -77,9 +77,14 @@ class GradientCell:
             result.append(self._certificate_row(found))
         native = self.cell.backend.native
         wanted = () if native else self.subject.wanted
+        remarks = self.subject.evidence.certificate.remarks if self.method.written else ()
         for name in dict.fromkeys([*found.intermediates, *wanted]):
             quantity = Quantity("intermediate", name)
-            if self.method.written and name not in found.intermediates:
+            if name in remarks:
+                if name in wanted:
+                    verdict = Verdict(Status.UNDECIDED, detail=_remark(name))
+                    result.append(rows.judged(self.cell, "vjp", quantity, verdict, "", found))
+            elif self.method.written and name not in found.intermediates:
                 verdict = Verdict(Status.UNDECIDED, detail=f"`backward` assigns no `d{name}`")
                 result.append(rows.judged(self.cell, "vjp", quantity, verdict, "", found))
             else:
@@ -118,6 +123,7 @@ class GradientCell:
             "undecided": certificate.reason,
         }[certificate.state]
         note = self.subject.accusation.text if certificate.state == "wrong" else ""
+        note = note or "; ".join(map(_remark, certificate.remarks))
         verdict = Verdict(status, digits=digits, detail=detail)
         return rows.judged(self.cell, "vjp", CERTIFICATE, verdict, CERTIFIED, found, note)
 
@@ -236,6 +242,11 @@ _QUANTITIES: dict[str, Kind] = {
     "gradients": "gradient",
     "intermediates": "intermediate",
 }
+
+
+def _remark(name: str) -> str:
+    """What is said of a misleading name while every gradient is right."""
+    return f"remark: `d{name}` is not the cotangent of `{name}`"
 
 
 def _how_far(digits: float) -> str:

@@ -100,8 +100,8 @@ class Certificate:
     """What was proved about a backward at one sample. Plain data, once it is pickled; until then
     its numbers are read from balls as they are asked for.
 
-    state:         the worst of `proofs`; or `kink`: no derivative along a random direction; or
-                   `undecided` as a whole.
+    state:         the worst of `proofs`, `remarks` left out; or `kink`: no derivative along a
+                   random direction; or `undecided` as a whole.
     digits:        the fewest of any name, where the state is `verified` or `close`.
     reason:        why it is undecided, or `wrong` without a number that differs.
     values:        output or intermediate -> float64 midpoints of certified balls.
@@ -125,6 +125,12 @@ class Certificate:
     def wrong(self) -> tuple[str, ...]:
         """Names whose gradient is proved wrong."""
         return tuple(name for name, proof in self.proofs.items() if proof.state == "wrong")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Intermediates whose cotangent is proved to be another than what `backward` calls `d` and
+        their name, though every gradient is right."""
+        return self.wrong if self.state in ("verified", "close") else ()
 
     @property
     def right(self) -> tuple[str, ...]:
@@ -264,7 +270,11 @@ class _Attempt:
         proofs |= {
             name: each for name, each in self._not_finite().items() if proofs[name].state != "wrong"
         }
-        states = {each.state for each in proofs.values()}
+        leaves = self.lifted.leaves
+        states = {each.state for name, each in proofs.items() if name in leaves}
+        if "wrong" not in states:
+            # A local that is called `dq` may be meant to be something else.
+            states |= {each.state for each in proofs.values()} - {"wrong"}
         state: State = "verified"
         for worse in ("close", "undecided", "wrong"):
             state = worse if worse in states else state
@@ -280,9 +290,10 @@ class _Attempt:
             for name in self.claims
         }
         proved = state in ("verified", "close")
+        digits = [each.digits for each in proofs.values() if each.state != "wrong"]
         return Certificate(
             state,
-            min((each.digits for each in proofs.values()), default=math.inf) if proved else 0.0,
+            min(digits, default=math.inf) if proved else 0.0,
             self.bits,
             reason,
             Numbers({name: partial(referee.midpoints, each) for name, each in known.items()}),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from builders import program_from, sample_for
 
+import harness
 from harness.diagnose.accusation import Accusation
 from harness.diagnose.charge import NAMED, Certainty, Line, charge
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.points import elsewhere
 from harness.diagnose.repair import Repair, places_on, search
 from harness.diagnose.span import Level
+from harness.errors import GradientMismatch
+from harness.model import Status
+from harness.quantity import CERTIFICATE
 from harness.source import parse
 
 SOFTMAX = """
@@ -92,6 +98,50 @@ def test_a_name_proves_a_line() -> None:
     assert found.certainty is Certainty.PROVED
     assert [each.number for each in found.lines] == [number(text, "du =")]
     assert "since all that it is computed from is right" in str(found)
+
+
+def test_a_misleading_name_proves_nothing() -> None:
+    # `du` lacks the factor of `v`, which comes later: by its name it is wrong, and it is innocent.
+    text = """
+def forward(xp, x):
+    u = 2 * x
+    v = 3 * u
+    y = xp.sin(v)
+    return y
+
+
+def backward(xp, grad, v):
+    dv = grad * xp.cos(v)
+    du = dv * 1
+    gx = 6 * du
+    return {"x": gx}
+"""
+    found = accused(text, "6 * du", "5 * xp.tanh(du)").charge
+    assert found.certainty is not Certainty.PROVED
+    assert number(text, "gx =") in [each.number for each in found.lines]
+
+
+def test_a_claim_that_is_wrong_while_every_gradient_is_right_is_a_remark() -> None:
+    def forward(xp: Any, x: Any) -> Any:
+        q = 2 * x
+        f = q * q
+        return f
+
+    def backward(xp: Any, df: Any, q: Any) -> Any:
+        dq = df * q
+        return {"x": 4 * dq}
+
+    report = harness.check(forward, backward, backends=["manual"], x=np.array([0.5, -1.5]))
+    (row,) = (each for each in report.rows if each.quantity == CERTIFICATE)
+    assert row.status == Status.PASS
+    assert "remark: `dq` is not the cotangent of `q`" in row.detail
+
+    def wrong(xp: Any, df: Any, q: Any) -> Any:
+        dq = df * q
+        return {"x": 3 * dq}
+
+    with pytest.raises(GradientMismatch, match="proved wrong"):
+        harness.check(forward, wrong, backends=["manual"], x=np.array([0.5, -1.5]))
 
 
 def test_lines_of_which_no_value_would_do_are_acquitted() -> None:
