@@ -65,8 +65,10 @@ class Accusation:
         if evidence is None:
             lines = list(dict.fromkeys(each.step.line for each in named))
             return self._charge(lines, Repairs(), named, proved=bool(named) and named[0].proved)
+        proved = bool(named) and named[0].proved
+        if proved and not self._confirmed(evidence, named[0]):
+            proved, named = False, []  # a name that misleads
         ordered = order(evidence, named)
-        proved = bool(named) and named[0].proved and self._confirmed(evidence, named[0])
         if proved:
             first = ("backward", named[0].step.line)
             ordered = [first, *(each for each in ordered if each != first)]
