@@ -100,7 +100,7 @@ class Writer:
         """The lines of `backward`, the last of which returns the gradients."""
         lines: list[str] = []
         have = {each.name: self.cotangent(each) for each in outputs}
-        given = tuple(have.values())
+        shared = set(have.values())
         for step in reversed(self.steps):
             if step.result.name not in have:
                 continue
@@ -109,7 +109,7 @@ class Writer:
                 *first, last = self._written(use.vjp, names)
                 lines += first
                 text = _summed(last, use.reached, use.value.shape)
-                self._add(lines, have, given, use.value, text)
+                self._add(lines, have, shared, use.value, text)
         pairs = [
             f'"{each.name}": {have.get(each.name, f"xp.zeros_like({each.name})")}'
             for each in self.inputs
@@ -160,23 +160,21 @@ class Writer:
         return [ast.unparse(each) for each in tree.body]
 
     def _add(
-        self,
-        lines: list[str],
-        have: dict[str, str],
-        given: tuple[str, ...],
-        value: Value,
-        text: str,
+        self, lines: list[str], have: dict[str, str], shared: set[str], value: Value, text: str
     ) -> None:
-        """One more term of a cotangent, in one of the ways that people write; what `backward` was
-        `given` belongs to its caller, and is not added to in place."""
+        """One more term of a cotangent, in one of the ways that people write. What is `shared`
+        with the caller or under another name is not added to in place."""
         name = self.cotangent(value)
         before = have.get(value.name)
         if before is None:
             lines.append(f"{name} = {text}")
-        elif before == name and name not in given and self.rng.random() < 0.5:
+            if not isinstance(ast.parse(text, mode="eval").body, ast.BinOp):
+                shared.add(name)  # perhaps a view of what it was made from
+        elif before == name and name not in shared and self.rng.random() < 0.5:
             lines.append(f"{name} += {text}")
         else:
             lines.append(f"{name} = {before} + {text}")
+            shared.discard(name)
         have[value.name] = name
 
 
