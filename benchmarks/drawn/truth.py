@@ -123,6 +123,7 @@ def _settled(text: str, drawn: Drawn) -> Numbers:
             if abs(rough[name][index] - each[index]) > 1e-12 * size:
                 if abs(each[index]) > size * mpf(2) ** (-BITS // 2):
                     raise Beyond("cancels too much for the bits that there are")
+                fine[name] = each = each.copy()  # it may be a view
                 each[index] = mpf(0)
     return fine
 
@@ -132,6 +133,7 @@ def _beside(piece: Numbers, here: Numbers) -> Numbers:
     zero."""
     largest = max(abs(each) for array in piece.values() for each in array.ravel())
     for name, array in piece.items():
+        array = piece[name] = array.copy()  # it may be a view
         for index in np.ndindex(array.shape):
             if not here[name][index] and abs(array[index]) < largest * mpf(2) ** -BITS:
                 array[index] = mpf(0)
