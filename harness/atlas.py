@@ -164,7 +164,8 @@ def _unsure(
     if not isinstance(found, Gradients) or path not in found.uncertainty:
         return False
     error, got = float(found.uncertainty[path][index]), float(found.gradients[path][index])
-    return bool(np.fmin(*sides) - error <= got <= np.fmax(*sides) + error)
+    with np.errstate(invalid="ignore"):  # an infinite side, an infinite estimate: nothing is sure
+        return bool(np.fmin(*sides) - error <= got <= np.fmax(*sides) + error)
 
 
 def _unjudged(got: float) -> str:

@@ -21,6 +21,7 @@ from harness.dtypes import is_half
 from harness.engine import Engine
 from harness.model import DIRECTIONAL, Mark, Row, Status
 from harness.plan import Request, cells
+from harness.truth.balanced import DIGITS
 
 FILES = sorted(builtin_folder().glob("kink_*.yaml"))
 NAN = math.nan
@@ -167,7 +168,7 @@ def test_away_from_the_kinks_every_method_passes(rows: list[Row]) -> None:
 def test_every_certificate_is_a_verdict(rows: list[Row]) -> None:
     drawn = [row for row in rows if row.quantity == "certificate" and row.point == "draw0"]
     assert len(drawn) == 2 * len(FILES)
-    assert min(row.digits for row in drawn) >= 30
+    assert min(row.digits for row in drawn) >= DIGITS
 
 
 def test_a_gap_that_is_gone_fails(loaded: list[Case]) -> None:

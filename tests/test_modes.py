@@ -79,6 +79,7 @@ LACKS_JVP: dict[str, tuple[str, ...]] = {
         *("xp.linalg.svd", "xp.linalg.pinv", "xp.linalg.det", "xp.linalg.inv", "xp.linalg.qr"),
         *("xp.linalg.slogdet", "xp.linalg.solve", "xp.linalg.matrix_power(x, -2)"),
         *("xp.linalg.cholesky", "xp.linalg.eigh", "xp.linalg.eigvalsh"),
+        *("xp.erf(", "xp.erfc(", "xp.lgamma(", "xp.digamma("),
     ),
     "torch": ("xp.floor_divide",),
     "jax": (),

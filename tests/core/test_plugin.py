@@ -35,7 +35,7 @@ class Lame(backends.backend_class("manual")):
 
     def differentiate(self, program, sample, task):
         if task.mode != "value":
-            raise Unsupported("NotImplementedError: no VJP for sum")
+            raise Unsupported("no VJP for sum") from NotImplementedError()
         return super().differentiate(program, sample, task)
 
 keep = backends.registered(Lame)
