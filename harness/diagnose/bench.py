@@ -29,7 +29,8 @@ from harness.diagnose.required import Required, Runs, flat_gradients, is_number
 from harness.diagnose.watched import rewritten
 from harness.model import Array, Sample, Task
 from harness.staging import StagedProgram
-from harness.truth.certificate import Certificate, certify
+from harness.truth.certificate import certify
+from harness.truth.proof import Certificate
 
 #: Points besides the sample's own at which a repair is certified, and how many of them have to say
 #: that it is right; the others may lie outside of the domain, or at a kink.

@@ -29,8 +29,10 @@ from harness.judging.verdict import Tolerance, Truth
 from harness.model import CERTIFIED, Array, Gradients, Sample, Status, Task
 from harness.program import Program, Trace
 from harness.rounding.deviation import Deviation, deviation
-from harness.truth.certificate import Certificate, certified_values, certify
+from harness.truth.certificate import certified_values, certify
+from harness.truth.proof import Certificate, Pieces
 from harness.truth.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
+from harness.truth.ties import Ties
 
 #: Of an array of more than AXES elements: how many elements, and along how many directions.
 SAMPLED, DIRECTIONS = 16, 4
@@ -167,11 +169,31 @@ class Evidence:
         verdict = judge(written, second, self._tolerance, "float64")
         return first if verdict.status == Status.PASS else second
 
+    @cached_property
+    def ties(self) -> Ties:
+        """What `forward` alone says where comparisons are of equal numbers."""
+        return Ties(self.program, self.narrow)
+
+    @cached_property
+    def pieces(self) -> Pieces | None:
+        """The gradients of the leaves on the pieces that meet at a kink; None where none is known,
+        or there is no kink."""
+        found = self.certificate.pieces
+        if found is not None and set(self.sample.differentiable) <= set(found.gradients):
+            return found
+        return self.ties.pieces
+
     def _certified_derivative(self, name: str) -> Truth | None:
         """The certified gradient: the backward's where it is verified, else that of `forward`."""
         certificate = self.certificate
         if certificate.trusts(name):
             return self._certified(certificate.gradients[name], certificate.radii[name])
+        pieces = certificate.pieces
+        if pieces is not None and name in pieces.gradients:
+            rows = pieces.gradients[name]
+            if rows[0].size > AXES:
+                low, high = rows.min(axis=0), rows.max(axis=0)
+                return self.beside(Sides(low, high, np.zeros(low.shape)))
         if name not in self._by_forward:
             try:
                 self._by_forward[name] = self._of_forward(name)
@@ -185,7 +207,7 @@ class Evidence:
         size = math.prod(trees.shape_of(self.sample, name))
         if size <= AXES:
             sides = along_axes(self.program, self.narrow, name)
-            return None if sides is None else self.beside(sides)
+            return None if sides is None else self.beside(self._widened(sides, name))
         rng = np.random.default_rng([size, *name.encode()])
         chosen = np.sort(rng.choice(size, SAMPLED, replace=False))
         some = sampled_axes(self.program, self.narrow, name, chosen.tolist())
@@ -207,6 +229,22 @@ class Evidence:
             sampled=chosen,
             slopes=random_slopes(self.program, self.narrow, name, DIRECTIONS),
         )
+
+    def _widened(self, sides: Sides, name: str) -> Sides:
+        """The sides, but where some piece has another derivative than any along the axis."""
+        pieces = None if sides.smooth and not self.certificate.pieces else self.pieces
+        if pieces is None or name not in pieces.gradients:
+            return sides
+        rows = pieces.gradients[name]
+        with np.errstate(invalid="ignore"):
+            low = np.fmin(np.fmin(sides.left, sides.right), rows.min(axis=0))
+            high = np.fmax(np.fmax(sides.left, sides.right), rows.max(axis=0))
+            slack = 4 * sides.radius + 1e-12 * np.fmax(np.abs(low), np.abs(high))
+            wider = (low < np.fmin(sides.left, sides.right) - slack) | (
+                high > np.fmax(sides.left, sides.right) + slack
+            )
+        left, right = np.where(wider, low, sides.left), np.where(wider, high, sides.right)
+        return Sides(left, right, sides.radius)
 
     def beside(self, sides: Sides) -> Truth:
         """Certified derivatives from both sides as a reference."""

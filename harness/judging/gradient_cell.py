@@ -17,6 +17,7 @@ from harness.cell import Cell
 from harness.diagnose.signature import signature
 from harness.dtypes import is_half, unit_roundoff
 from harness.judging import rows
+from harness.judging.at_ties import at_ties
 from harness.judging.compare import exactly
 from harness.judging.subject import Subject
 from harness.judging.trial import WRONG, tried
@@ -70,13 +71,22 @@ class GradientCell:
         if not self.subject.sample.differentiable:
             detail = "no input is differentiable: there is no gradient to compare"
             return rows.uncompared(self.cell, ["vjp"], Status.UNDECIDED, detail)
-        result = []
-        for path in self.subject.sample.differentiable:
-            result.append(self._derivative_row(Quantity("gradient", path), "gradients", found))
+        leaves = self.subject.sample.differentiable
+        judged = {path: self._derivative("gradients", path, found) for path in leaves}
+        verdicts = {path: verdict for path, (_, verdict) in judged.items()}
+        truths = {path: truth for path, (truth, _) in judged.items()}
+        verdicts |= at_ties(
+            verdicts, truths, found, self.subject.evidence, self.cell.dtype, self.method
+        )
+        result = [
+            self._derivative_row(Quantity("gradient", path), truth, verdicts[path], found)
+            for path, (truth, _) in judged.items()
+        ]
         if self.method.written:
             result.append(self._certificate_row(found))
         native = self.cell.backend.native
         wanted = () if native else self.subject.wanted
+        all_right = all(each.status in (Status.PASS, Status.KINK) for each in verdicts.values())
         remarks = self.subject.evidence.certificate.remarks if self.method.written else ()
         for name in dict.fromkeys([*found.intermediates, *wanted]):
             quantity = Quantity("intermediate", name)
@@ -88,17 +98,27 @@ class GradientCell:
                 verdict = Verdict(Status.UNDECIDED, detail=f"`backward` assigns no `d{name}`")
                 result.append(rows.judged(self.cell, "vjp", quantity, verdict, "", found))
             else:
-                result.append(self._derivative_row(quantity, "intermediates", found))
+                truth, verdict = self._derivative("intermediates", name, found)
+                if self.method.written and verdict.status in WRONG and all_right:
+                    verdict = replace(verdict, status=Status.UNDECIDED, detail=_remark(name))
+                result.append(self._derivative_row(quantity, truth, verdict, found))
         return result
 
-    def _derivative_row(self, quantity: Quantity, kind: str, found: Gradients) -> Row:
-        name = quantity.name
+    def _derivative(self, kind: str, name: str, found: Gradients) -> tuple[Truth, Verdict]:
+        """One gradient or one of `intermediates`, by itself: its reference and the verdict."""
         got = getattr(found, kind).get(name)
         truth = self.subject.evidence.derivative(name, judged=self.method.name)
         verdict = self._judge(kind, name, got, truth, found)
-        if truth.source == self.cell.backend and verdict.status == Status.PASS:
+        if truth.source == self.method.name and verdict.status == Status.PASS:
             verdict = Verdict(Status.UNDECIDED, detail="nothing independent to judge it by")
-        note = self._diagnosis(name, got, truth, verdict)
+        return truth, verdict
+
+    def _derivative_row(
+        self, quantity: Quantity, truth: Truth, verdict: Verdict, found: Gradients
+    ) -> Row:
+        kind = "gradients" if quantity.kind == "gradient" else "intermediates"
+        got = getattr(found, kind).get(quantity.name)
+        note = self._diagnosis(quantity.name, got, truth, verdict)
         return rows.judged(self.cell, "vjp", quantity, verdict, truth.source, found, note)
 
     def _certificate_row(self, found: Gradients) -> Row:
@@ -109,17 +129,23 @@ class GradientCell:
             "close": Status.PASS,
             "wrong": Status.FAIL,
             "kink": Status.KINK,
+            "convention": Status.CONVENTION,
+            "jump": Status.JUMP,
             "undecided": Status.UNDECIDED,
         }[certificate.state]
         wrong = ", ".join(Quantity("gradient", name) for name in certificate.wrong)
-        proved = certificate.state in ("verified", "close")
+        proved = certificate.state in ("verified", "close", "kink") and certificate.digits > 0
         digits = certificate.digits if proved else math.nan
         detail = {
             "verified": f"verified {_how_far(certificate.digits)}",
             "close": f"the same {_how_far(certificate.digits)} and then proved different, as a "
             "rounded constant makes it",
             "wrong": "; ".join(filter(None, (f"proved wrong: {wrong}", certificate.reason))),
-            "kink": "no derivative exists along a random direction",
+            "kink": certificate.reason
+            or "a subgradient; the pieces that meet at the kink are "
+            f"verified {_how_far(certificate.digits)}",
+            "convention": certificate.reason,
+            "jump": certificate.reason,
             "undecided": certificate.reason,
         }[certificate.state]
         note = self.subject.accusation.text if certificate.state == "wrong" else ""

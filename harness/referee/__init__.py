@@ -7,7 +7,7 @@ applied to the exact inputs, so that a number that lies outside is proved wrong.
 
 from harness.referee.array import BallArray
 from harness.referee.names import numbered, numbering
-from harness.referee.record import narrowing, recorded
+from harness.referee.record import narrowing, recorded, tied
 from harness.referee.space import namespace, xp
 from harness.referee.surface import (
     HUGE,
@@ -64,6 +64,7 @@ __all__ = [
     "recorded",
     "relative_digits",
     "scaled",
+    "tied",
     "unit_direction",
     "value",
     "with_order_raising",

@@ -17,8 +17,8 @@ from flint import arb
 
 from harness.dtypes import FORMATS
 from harness.errors import Unsupported
-from harness.referee import compare, matrices, powers, rounding, taylor, truth
-from harness.referee.elements import Integers, balls_of, floats_of
+from harness.referee import compare, matrices, powers, record, rounding, taylor, truth
+from harness.referee.elements import Integers, Objects, balls_of, floats_of
 from harness.referee.hidden import Hidden
 from harness.referee.taylor import Taylor, constant
 from harness.referee.truth import Truth
@@ -194,6 +194,8 @@ def balls(value: Any) -> BallArray:
     if isinstance(value, BallArray):
         return value
     if isinstance(value, Truth):
+        if record.ties() == "open":
+            return BallArray(constant(_between(value)), INTEGER)
         return BallArray(constant(balls_of(value.decided("arithmetic on a mask"))), INTEGER)
     if isinstance(value, bool | int):
         return BallArray(constant(arb(int(value))), INTEGER)
@@ -209,6 +211,14 @@ def balls(value: Any) -> BallArray:
     if isinstance(value, list | tuple):
         return nested(value)
     raise TypeError(f"cannot make balls of a `{type(value).__name__}`")
+
+
+def _between(mask: Truth) -> Objects:
+    """0 and 1, and the ball of both where the mask is unknown."""
+    yes, no = mask.certain()
+    found = balls_of(yes)
+    found[~(yes | no)] = arb(0.5, 0.5)
+    return found
 
 
 def nested(value: Any) -> BallArray:

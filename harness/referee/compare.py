@@ -44,7 +44,9 @@ class Signs(NamedTuple):
 
 
 def signs(x: Taylor, y: Taylor) -> Signs:
-    """The signs of x - y for t -> 0+, broadcasting."""
+    """The signs of x - y for t -> 0+, broadcasting; otherwise where `record.tied` says so."""
+    if record.ties() == "rest":
+        x, y = constant(x.parts[0]), constant(y.parts[0])
     if x.degree is not None or y.degree is not None or names.table() is not None:
         x, y = taylor.broadcast(x, y)
     alike = names.alike(x, y)
@@ -67,6 +69,8 @@ def signs(x: Taylor, y: Taylor) -> Signs:
         if alike is not None and not k:
             equal |= alike[1][same]
         same[same] = equal
+        if not k:
+            level = same.copy()
         if not same.any():
             break
     if x.degree is None and y.degree is None:
@@ -75,6 +79,9 @@ def signs(x: Taylor, y: Taylor) -> Signs:
     known = identical | (same & x.exact() & y.exact())
     if (same & ~known).any():
         record.take_limit()
+    if record.ties() == "open":
+        apart = ~(level & ~known)
+        return Signs(positive & apart, negative & apart, known, tied)
     return Signs(positive, negative, known, same & ~known)
 
 
@@ -138,7 +145,11 @@ def hulled(result: Taylor, unknown: Booleans, x: Taylor, y: Taylor, name: str) -
     parts = []
     for k, each in enumerate(result.parts):
         a, b = (np.broadcast_to(part(operand, k), result.shape)[unknown] for operand in (x, y))
-        apart = [not (p.overlaps(q) and p.union(q).is_finite()) for p, q in zip(a, b, strict=True)]
+        opened = record.ties() == "open"
+        apart = [
+            not ((opened or p.overlaps(q)) and p.union(q).is_finite())
+            for p, q in zip(a, b, strict=True)
+        ]
         if any(apart):
             index = tuple(int(i) for i in np.argwhere(unknown)[apart.index(True)])
             raise Undecided(f"`{name}`: overlapping balls at index {index}; raise the precision")

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 
 class Record:
@@ -98,6 +99,31 @@ def narrow() -> None:
     record = _open.get()
     if record is not None:
         record.narrow = True
+
+
+#: How two numbers that are equal at t = 0 compare: as they do for t -> 0+, not at all, or as equal.
+Ties = Literal["limit", "open", "rest"]
+_ties: ContextVar[Ties] = ContextVar("ties", default="limit")
+
+
+@contextmanager
+def tied(ties: Ties) -> Iterator[None]:
+    """Within it, numbers that are equal at t = 0 compare in this way.
+
+    `open`: no branch is taken, and whatever depends on it is the hull of both: of all that a choice
+    for each operation by itself can make of it. What stays narrow depends on no tie. `rest`: the
+    branches that are executed at the point itself, as any framework does.
+    """
+    token = _ties.set(ties)
+    try:
+        yield
+    finally:
+        _ties.reset(token)
+
+
+def ties() -> Ties:
+    """How two numbers that are equal at t = 0 compare."""
+    return _ties.get()
 
 
 def scrutiny() -> int:

@@ -48,10 +48,10 @@ def lift(array: Any) -> Any:
     return asarray(array)
 
 
-def lift_along(array: Any, direction: Any, order: int = 1) -> BallArray:
-    """`array + t direction` as series known to t**order >= 1; the two have one shape.
+def lift_along(array: Any, direction: Any, order: int = 1, bend: Any = None) -> BallArray:
+    """`array + t direction + t**2 bend` as series known to t**order >= 1; all have one shape.
 
-    Elements with direction zero stay exact constants. Raises ValueError for shapes that differ.
+    Elements that do not move stay exact constants. Raises ValueError for shapes that differ.
     """
     x, v = balls(array), lift_direction(direction)
     if x.shape != v.shape:
@@ -60,9 +60,11 @@ def lift_along(array: Any, direction: Any, order: int = 1) -> BallArray:
         raise ValueError(f"order {order}: a series along a direction needs at least 1")
     first, second = x.series.parts[0], v.series.parts[0]
     still = direction == 0 if isinstance(direction, np.ndarray) else zero_mask(second)
-    degree = np.where(still, 0, 1)
-    parts = (first, second, *[full(ZERO, x.shape)] * (order - 1))
-    return BallArray(Taylor(parts, order, degree), x.dtype)
+    degree, rest = np.where(still, 0, 1), [full(ZERO, x.shape)] * (order - 1)
+    if bend is not None:
+        degree = np.full(x.shape, 2)  # known to be there even if it is cut off
+        rest[:1] = [balls(bend).series.parts[0]][: order - 1]
+    return BallArray(Taylor((first, second, *rest), order, degree), x.dtype)
 
 
 def lift_direction(direction: Any) -> BallArray:

@@ -83,19 +83,21 @@ class Scale:
             bounds = np.maximum(np.ldexp(1.0, exponents), FORMATS["float64"].subnormal)
         return np.where(self.void, np.inf, bounds)
 
-    def digits(self, error: int) -> float:
-        """The fewest digits that an element then has, of those that have any: infinitely many where
-        the others are zero, or all is exact."""
-        lost = (self.size - self.own + 1)[~(self.zero | self.vague | self.void)]
+    def digits(self, error: int, among: Array | bool = True) -> float:
+        """The fewest digits that an element then has, of those `among` that have any: infinitely
+        many where the others are zero, or all is exact."""
+        lost = (self.size - self.own + 1)[~(self.zero | self.vague | self.void) & among]
         if not lost.size or error == -HUGE:
             return math.inf
         return max(0.0, -(error + int(lost.max())) * math.log10(2))
 
-    def lacking(self, error: int) -> int:
-        """Bits that are missing until each element has DIGITS or is known to round to zero; none if
-        not positive."""
+    def lacking(self, error: int, among: Array | bool = True) -> int:
+        """Bits that are missing until each element `among` them has DIGITS or is known to round to
+        zero; none if not positive."""
         relative = self.size - self.own + 1 + math.ceil(DIGITS / math.log10(2))
-        needs = np.where(self.zero | self.vague, self.size - self.floor + 2, relative)[~self.void]
+        needs = np.where(self.zero | self.vague, self.size - self.floor + 2, relative)[
+            ~self.void & among
+        ]
         return int(needs.max()) + error if needs.size else 0
 
 

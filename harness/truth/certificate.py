@@ -15,131 +15,33 @@ and what a method may return lies between the one-sided derivatives of each elem
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
 
 import numpy as np
 from flint import arb
 
 from harness import referee
-from harness.dtypes import FORMATS
 from harness.errors import Unsupported
 from harness.model import Array, Sample
 from harness.program import Program
 from harness.referee import HUGE, BallArray, OrderExhausted, Undecided
-from harness.truth.balanced import Scale, agreement, total_along
+from harness.truth.balanced import Scale, agreement
+from harness.truth.choices import choices
+from harness.truth.kink import Kink
 from harness.truth.lifted import BITS, MOST_BITS, Lifted
+from harness.truth.proof import Certificate, Numbers, Pieces, Proof, State
+from harness.truth.prover import TOO_WIDE, Claims, Prover
 
-State = Literal["verified", "close", "wrong", "kink", "undecided"]
-
-TOO_WIDE = "the balls of `backward` are too wide to judge"
-#: Digits of agreement beyond which a difference may be the rounding of a literal to float64.
-CLOSE = 14.7
 #: Exponent of what is as good as zero, be it the radius of a ball.
 TINY = -100
+JUMP = "the function is not continuous here, and has no derivative; beside it `backward` is right"
+EXECUTED = "the derivative of the branch that is executed, at a jump"
+#: How far a number in balls may be from a subgradient, relative to it, and still be one: the pieces
+#: are read as float64.
+CORNER = 1e-12
 #: Bits from which on a NaN is believed to be the function's own.
 SURE = 512
-#: Where terms cancel, that rounding counts for more; with fewer digits than these, what is left
-#: of them may as well be twice the truth.
-LEAST = 8.0
-CANCELLED = "proved different, but by no more than a rounded constant may be, since terms cancel"
-#: Directions along which a difference has to be that small, and the bits by which an element may
-#: be further off than along each of them, at odds of 2**-(TRIALS * (SLACK - 1)).
-TRIALS, SLACK = 4, 5
-
-
-class Numbers(Mapping[str, Array]):
-    """Arrays by name, each made when it is first asked for: who wants the verdict alone does not
-    wait for them. Pickled as a dict of arrays."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], Array]]) -> None:
-        self._makers = makers
-        self._found: dict[str, Array] = {}
-
-    def __getitem__(self, name: str) -> Array:
-        if name not in self._found:
-            self._found[name] = self._makers[name]()
-        return self._found[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._makers
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What was proved about the gradient of one name.
-
-    state:   `verified`: each element to `digits` relative to itself, or known to round to the zero
-             that it is; `close`: not the exact formula, yet the same to `digits`, as where a
-             constant is written as a rounded decimal; `wrong`; `undecided`, for a `reason`.
-    error:   exponent of the distance of each element from the truth in units of its size, see
-             `balanced`; HUGE where nothing is known.
-    lacking: bits of precision to ask again with; none if not positive.
-    """
-
-    state: State
-    digits: float = 0.0
-    error: int = HUGE
-    lacking: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What was proved about a backward at one sample. Plain data, once it is pickled; until then
-    its numbers are read from balls as they are asked for.
-
-    state:         the worst of `proofs`, `remarks` left out; or `kink`: no derivative along a
-                   random direction; or `undecided` as a whole.
-    digits:        the fewest of any name, where the state is `verified` or `close`.
-    reason:        why it is undecided, or `wrong` without a number that differs.
-    values:        output or intermediate -> float64 midpoints of certified balls.
-    gradients:     leaf path or intermediate -> float64 midpoints of what `backward` says, in balls;
-                   certified truth where `trusts` says so.
-    radii:         the same keys -> bounds of the distance of the true number from its midpoint.
-    proofs:        leaf path or intermediate -> what is proved of its gradient, in the order of
-                   `backward`; empty at a kink and where nothing is known of any.
-    """
-
-    state: State
-    digits: float = 0.0
-    bits: int = 0
-    reason: str = ""
-    values: Mapping[str, Array] = field(default_factory=dict)
-    gradients: Mapping[str, Array] = field(default_factory=dict)
-    radii: Mapping[str, Array] = field(default_factory=dict)
-    proofs: Mapping[str, Proof] = field(default_factory=dict)
-
-    @property
-    def wrong(self) -> tuple[str, ...]:
-        """Names whose gradient is proved wrong."""
-        return tuple(name for name, proof in self.proofs.items() if proof.state == "wrong")
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Intermediates whose cotangent is proved to be another than what `backward` calls `d` and
-        their name, though every gradient is right."""
-        return self.wrong if self.state in ("verified", "close") else ()
-
-    @property
-    def right(self) -> tuple[str, ...]:
-        """Names whose gradient is verified, whatever the others are."""
-        return tuple(name for name, proof in self.proofs.items() if proof.state == "verified")
-
-    def trusts(self, name: str) -> bool:
-        """Whether the gradient of `name` is verified, so that others can be judged by it."""
-        return name in self.right
 
 
 def certify(program: Program, sample: Sample, wanted: Sequence[str] = ()) -> Certificate:
@@ -251,18 +153,25 @@ class _Attempt:
 
     def judged(self) -> Certificate:
         """Raises Undecided, OrderExhausted, and Unsupported as `Lifted` does."""
-        along = self._direction(list(self.claims), "all")
-        above, below = self.lifted.two_sided(along)
+        prover = Prover(self.lifted, self.scales, self.bits, self._probe)
+        along = prover.direction(list(self.claims), "all")
+        above, below, limit = self.lifted.two_sided(along)
         if above.is_nan() or below.is_nan():
             reason = "a singularity, or the edge of the domain"
             if not self.sure:  # or a ball that is too wide to divide by
                 raise Undecided(reason)
             return self._certificate("undecided", {}, reason)
+        if limit:
+            try:
+                return self._beside()
+            except Undecided:
+                if not self.sure:
+                    raise
         if not (above.is_finite() and below.is_finite() and above.overlaps(below)):
-            return self._certificate("kink", {})
+            return self._certificate("kink", {}, "no derivative exists along a random direction")
         error = agreement(self.finite, along, above)
         proofs = {
-            name: self._alone(name) if error is None else self._verified(name, error)
+            name: prover.alone(name) if error is None else prover.verified(name, error)
             for name in self.claims
         }
         if error is None and all(each.state == "verified" for each in proofs.values()):
@@ -270,98 +179,85 @@ class _Attempt:
         proofs |= {
             name: each for name, each in self._not_finite().items() if proofs[name].state != "wrong"
         }
-        leaves = self.lifted.leaves
-        states = {each.state for name, each in proofs.items() if name in leaves}
-        if "wrong" not in states:
-            # A local that is called `dq` may be meant to be something else.
-            states |= {each.state for each in proofs.values()} - {"wrong"}
+        return self._of_all(proofs)
+
+    def _of_all(self, proofs: Mapping[str, Proof], pieces: Pieces | None = None) -> Certificate:
+        """The worst of what is proved of the leaves: a local `dq` that is not the cotangent of `q`
+        while all gradients are right may have been meant for something else."""
+        leaves = [proofs[path] for path in self.lifted.leaves]
         state: State = "verified"
         for worse in ("close", "undecided", "wrong"):
-            state = worse if worse in states else state
-        reasons = [each.reason for each in proofs.values() if each.state == state]
-        return self._certificate(state, proofs, next(iter(reasons), ""))
+            state = worse if any(each.state == worse for each in leaves) else state
+        reasons = [each.reason for each in leaves if each.state == state]
+        return self._certificate(state, proofs, next(iter(reasons), ""), pieces)
+
+    def _beside(self) -> Certificate:
+        """Where a limit was taken: the smooth pieces first, then what is said at the point."""
+        kink = Kink(self.lifted, self.rest, self.claims, self.scales, self.bits)
+        proofs, pieces = kink.proofs()
+        if {proofs[path].state for path in self.lifted.leaves} & {"wrong", "undecided"}:
+            return self._of_all(proofs, pieces)
+        if not any(map(pieces.touches, self.lifted.leaves)):
+            if pieces.jump:
+                return self._certificate("undecided", proofs, JUMP, pieces)
+            return self._of_all(proofs, pieces)
+        numbers = {path: referee.midpoints(self.claims[path]) for path in self.lifted.leaves}
+        if not all(np.all(np.isfinite(each)) for each in numbers.values()):
+            wrong = Proof("wrong", reason="`backward` is not finite, as beside the kink it is")
+            names = [name for name, each in numbers.items() if not np.all(np.isfinite(each))]
+            return self._of_all({**proofs, **dict.fromkeys(names, wrong)}, pieces)
+        pieces, beyond, surely = kink.nearest(pieces, numbers, CORNER)
+        if not beyond:
+            if pieces.jump:
+                return self._certificate("undecided", proofs, JUMP, pieces)
+            return self._certificate("kink", proofs, "", pieces)
+        executed = choices(self.lifted, "rest") if pieces.jump else None
+        if executed is not None and executed.reach(numbers, CORNER):
+            return self._certificate("jump", proofs, EXECUTED, pieces)
+        reached = choices(self.lifted, along=beyond)
+        if reached is None or not reached.reach(numbers, CORNER):
+            # What is valid is among what choices lead to: this is neither.
+            wrong = Proof("wrong", reason="no subgradient at the kink, though right beside it")
+            names = [name for name, each in beyond.items() if np.any(np.abs(each) > CORNER)]
+            return self._of_all({**proofs, **dict.fromkeys(names, wrong)}, pieces)
+        if not surely:
+            reason = "more pieces may meet here than could be looked at"
+            return self._certificate("undecided", proofs, reason, pieces)
+        reason = "a choice for each operation by itself, and no joint subgradient"
+        return self._certificate("convention", proofs, reason, pieces)
+
+    def _probe(self, along: Mapping[str, BallArray]) -> tuple[Claims, arb | None]:
+        return self.finite, self.lifted.derivative(along)
 
     def _certificate(
-        self, state: State, proofs: Mapping[str, Proof], reason: str = ""
+        self,
+        state: State,
+        proofs: Mapping[str, Proof],
+        reason: str = "",
+        pieces: Pieces | None = None,
     ) -> Certificate:
         known = {name: each for name, each in self.values.items() if not _wide(each, self.enough)}
         radii = {name: partial(referee.radii, each) for name, each in known.items()} | {
             name: partial(self._radii, name, proofs[name].error if name in proofs else HUGE)
             for name in self.claims
         }
-        proved = state in ("verified", "close")
-        digits = [each.digits for each in proofs.values() if each.state != "wrong"]
+        proved = state not in ("undecided", "wrong")
         return Certificate(
             state,
-            min(digits, default=math.inf) if proved else 0.0,
+            min((proofs[path].digits for path in self.lifted.leaves if proofs), default=0.0)
+            if proved
+            else 0.0,
             self.bits,
             reason,
             Numbers({name: partial(referee.midpoints, each) for name, each in known.items()}),
             Numbers({name: partial(referee.midpoints, self.claims[name]) for name in self.claims}),
             Numbers(radii),
             proofs,
+            pieces,
         )
 
     def _radii(self, name: str, error: int) -> Array:
         return referee.radii(self.claims[name]) + self.scales[name].bounds(error)
-
-    def _direction(
-        self, names: Sequence[str], about: str, among: Array | None = None
-    ) -> dict[str, BallArray]:
-        rng = self.lifted.generator(about, str(self.bits))
-        return {name: self.scales[name].direction(rng, among) for name in names}
-
-    def _verified(self, name: str, error: int) -> Proof:
-        scale = self.scales[name]
-        lacking = scale.lacking(error)
-        if lacking > 0:
-            digits = 0.0 if error == HUGE else scale.digits(error)
-            return Proof("undecided", digits, error, lacking, TOO_WIDE)
-        return Proof("verified", scale.digits(error), error)
-
-    def _alone(self, name: str) -> Proof:
-        """One bad name spoils the sum; here each by itself."""
-        along = self._direction([name], f"alone/{name}")
-        truth = self.lifted.derivative(along)
-        if truth is None:
-            return Proof("undecided", reason="no derivative along a random direction of it alone")
-        error = agreement(self.finite, along, truth)
-        return self._close(name) if error is None else self._verified(name, error)
-
-    def _close(self, name: str) -> Proof:
-        """Whether a gradient that is not the exact one is as near as the rounding of a constant
-        brings it: relative to the size of each element, where many such errors add up like a random
-        walk; where zero is claimed, by less than rounds to it."""
-        scale, digits = self.scales[name], math.inf
-        plain = ~(scale.zero | scale.void)
-        walk = 10.0**-CLOSE * math.sqrt(plain.sum())
-        for among, allowed in ((plain, walk), (scale.zero, 2.0 ** -(SLACK + 1))):
-            if not among.any():
-                continue
-            worst = 0.0
-            for trial in range(TRIALS):
-                worst = max(worst, self._off(name, among, allowed, trial))
-                if worst > allowed:
-                    return Proof("wrong")
-            if among is scale.zero:
-                digits = min(digits, FORMATS[self.lifted.sample.dtype].digits)
-            elif worst > 0:
-                lost = (scale.size - scale.own)[plain].max(initial=0)
-                digits = -(math.log2(worst) + SLACK + int(lost)) * math.log10(2)
-                if digits < LEAST:
-                    return Proof("undecided", reason=CANCELLED)
-        return Proof("close", digits)
-
-    def _off(self, name: str, among: Array, allowed: float, trial: int) -> float:
-        """How far <claim, v> is from the truth along a direction of some elements. Raises Undecided
-        where the balls do not tell whether it is more than `allowed`."""
-        along = self._direction([name], f"close/{name}/{trial}", among)
-        truth = self.lifted.derivative(along)
-        off = abs(total_along(self.finite, along) - truth) if truth is not None else arb("nan")
-        most = float(off.upper())
-        if not (most <= allowed or off.lower() > allowed):
-            raise Undecided(TOO_WIDE)
-        return most
 
     def _not_finite(self) -> dict[str, Proof]:
         """Of the names with claims that are not finite, by these claims alone."""

@@ -130,36 +130,40 @@ class Lifted:
         sign: int = 1,
         order: int = 1,
         step: float = 0.0,
+        bend: Mapping[str, Array | BallArray] | None = None,
     ) -> Moved:
         """`forward` with each of the named leaves and intermediates moved along `sign` times its
-        direction, by `step` + t."""
+        direction, by `step` + t, and by t**2 times its `bend`, which decides where the directions
+        leave open which of two numbers is larger."""
+        bend = bend or {}
 
-        def move(x: BallArray, v: Array | BallArray) -> BallArray:
-            v = v if sign > 0 else -v
-            moved = referee.lift_along(x, v, order)
+        def move(x: BallArray, name: str) -> BallArray:
+            v = directions.get(name)
+            v = np.zeros(x.shape) if v is None else v if sign > 0 else -v
+            moved = referee.lift_along(x, v, order, bend.get(name))
             if not step:
                 return moved
             found: BallArray = referee.xp.astype(moved + as_balls(v * step), x.dtype)
             return found
 
         variables = [
-            move(leaf, directions[path]) if path in directions else leaf
+            move(leaf, path) if path in directions or path in bend else leaf
             for path, leaf in self.leaves.items()
         ]
         zero = numpy_dtype(self.sample.dtype)  # another one would be promoted to, and seen
         intermediates = {
-            name: move(referee.lift(np.zeros(shape, zero)), directions[name])
+            name: move(referee.lift(np.zeros(shape, zero)), name)
             for name, shape in self.sample.intermediates.items()
-            if name in directions
+            if name in directions or name in bend
         }
         inputs = self._assemble(variables)
         with referee.recorded() as record:
             trace = self.program.forward(referee.xp, inputs, intermediates)
         return Moved(inputs, trace, record.limit, record.narrow)
 
-    def slope(self, trace: Trace) -> arb:
-        """Coefficient 1 of <cotangents, outputs>."""
-        slopes = (referee.coefficient(as_balls(output), 1) for output in trace.outputs)
+    def slope(self, trace: Trace, order: int = 1) -> arb:
+        """Coefficient `order` of <cotangents, outputs>."""
+        slopes = (referee.coefficient(as_balls(output), order) for output in trace.outputs)
         pairs = zip(slopes, self.cotangents, strict=True)
         return total(slope * cotangent for slope, cotangent in pairs)
 
@@ -180,34 +184,39 @@ class Lifted:
             return slope
         return -self.along(directions, -1, order)
 
-    def two_sided(self, directions: Mapping[str, Array | BallArray]) -> tuple[arb, arb]:
+    def two_sided(self, directions: Mapping[str, Array | BallArray]) -> tuple[arb, arb, bool]:
         """The derivative of <cotangents, outputs> along the directions, and minus that along their
-        opposites: two numbers where there is a kink. Raises OrderExhausted."""
+        opposites: two numbers where there is a kink. And whether a limit was taken, without which
+        there is none. Raises OrderExhausted."""
 
-        def both(order: int) -> tuple[arb, arb]:
+        def both(order: int) -> tuple[arb, arb, bool]:
             ahead = self.moved(directions, 1, order)
-            return self.slope(ahead.trace), self.behind(directions, ahead, order)
+            return self.slope(ahead.trace), self.behind(directions, ahead, order), ahead.limit
 
         return referee.with_order_raising(both)
 
     def derivative(self, directions: Mapping[str, Array | BallArray]) -> arb | None:
         """The derivative along the directions; None where it is not finite or depends on their
         sign."""
-        above, below = self.two_sided(directions)
+        above, below, _ = self.two_sided(directions)
         same = above.is_finite() and below.is_finite() and above.overlaps(below)
         return above if same else None
 
-    def sides(self, directions: Mapping[str, Array]) -> tuple[arb, arb]:
+    def sides(
+        self, directions: Mapping[str, Array], bend: Mapping[str, Array] | None = None
+    ) -> tuple[arb, arb]:
         """The derivatives from below and from above, to as many orders of t as they take. Infinite
         where the derivative is, NaN where `forward` has no real value on that side."""
-        above, limit = self._one_sided(directions, 1)
+        above, limit = self._one_sided(directions, 1, bend)
         if above.is_finite() and not limit:
             return above, above
-        return -self._one_sided(directions, -1)[0], above
+        return -self._one_sided(directions, -1, bend)[0], above
 
-    def _one_sided(self, directions: Mapping[str, Array], sign: int) -> tuple[arb, bool]:
+    def _one_sided(
+        self, directions: Mapping[str, Array], sign: int, bend: Mapping[str, Array] | None
+    ) -> tuple[arb, bool]:
         def side(order: int) -> tuple[arb, bool]:
-            moved = self.moved(directions, sign, order)
+            moved = self.moved(directions, sign, order, bend=bend)
             return self.slope(moved.trace), moved.limit
 
         found, limit = referee.with_order_raising(side)
@@ -237,10 +246,17 @@ class Lifted:
             name: referee.value(value) if isinstance(value, BallArray) else value
             for name, value in trace.saved.items()
         }
+        return self._claimed(self.inputs, Trace(trace.outputs, saved))
+
+    def limits(self, moved: Moved) -> dict[str, BallArray]:
+        """What `backward` says beside the point, for t -> 0+: at a kink, of the smooth piece that
+        the direction enters, whichever way it treats ties. Raises as `claims` does."""
+        claims = self._claimed(moved.inputs, moved.trace)
+        return {name: referee.value(each) for name, each in claims.items()}
+
+    def _claimed(self, inputs: Mapping[str, Any], trace: Trace) -> dict[str, BallArray]:
         try:
-            returned, recorded = self.program.backward(
-                referee.xp, self.cotangents, self.inputs, Trace(trace.outputs, saved)
-            )
+            returned, recorded = self.program.backward(referee.xp, self.cotangents, inputs, trace)
         except HarnessError:
             raise
         except Exception as error:  # whatever foreign code says of balls

@@ -20,7 +20,8 @@ from harness.model import Status
 from harness.plan import Request, cells
 from harness.referee import BallArray
 from harness.truth.balanced import DIGITS, ODDS, Scale, agreement
-from harness.truth.certificate import Certificate, certify
+from harness.truth.certificate import certify
+from harness.truth.proof import Certificate
 
 MakeCase = Callable[..., Case]
 

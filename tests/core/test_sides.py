@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from builders import program_from, sample_for
 
+from harness.truth.lifted import Lifted
 from harness.truth.sides import AXES, Sides, along_axes, random_slopes, sampled_axes
 
 N = 200
@@ -84,10 +85,19 @@ def test_the_directions_depend_on_the_seed_the_name_and_the_place_only() -> None
         assert np.any(each != one.direction(0))
 
 
-def test_at_a_kink_there_is_no_slope_but_beside_it() -> None:
+def test_at_a_kink_a_slope_is_whatever_choices_make_of_it() -> None:
+    """The slopes along both sides of the direction, and all between."""
     program, sample, _ = demo(zero=True)
-    assert random_slopes(program, sample, "x", 1) is None
-    assert random_slopes(program, sample, "w", 1) is not None
+    slopes = random_slopes(program, sample, "x", 1)
+    assert slopes is not None
+    above, below, limit = Lifted(program, sample).two_sided({"x": slopes.direction(0)})
+    assert limit
+    assert not above.overlaps(below)
+    for each in (above, below):
+        assert abs(float(each) - slopes.midpoints[0]) <= slopes.radii[0]
+    elsewhere = random_slopes(program, sample, "w", 1)
+    assert elsewhere is not None
+    assert elsewhere.radii[0] < 1e-12
 
 
 @pytest.mark.parametrize("line", ["u, s, v = xp.linalg.svd(x)", "s = xp.sqrt(0 * x)"])
