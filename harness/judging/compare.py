@@ -169,6 +169,8 @@ def _pairs(
     excused = error > _finite(rounding) + unsure + allowance
     own = np.where(excused, _finite(uncertainty), 0.0)
     largest = np.max(magnitude, initial=0.0, where=np.isfinite(magnitude))
+    size = np.maximum(largest, truth.size)
+    nothing = unit_roundoff(dtype) * size  # a reference that is as sure as that may be zero
     # Nothing is better than the nearest number of the dtype, which is zero for the smallest.
     nearest = FORMATS[dtype].subnormal / 2
     fields = (
@@ -178,8 +180,8 @@ def _pairs(
         _finite(rounding + allowance) + unsure + _finite(uncertainty) + nearest,
         own,
         doubted + own,
-        (0.0 if zero is None else zero) + unsure + allowance,
-        np.maximum(largest, truth.size),
+        (0.0 if zero is None else zero) + allowance + np.minimum(unsure, nothing),
+        size,
     )
     return _Pairs(*(np.broadcast_to(np.asarray(each, np.float64), got.shape) for each in fields))
 
@@ -202,12 +204,10 @@ def _indecision(pairs: _Pairs, indices: Array, truth: Truth, dtype: str) -> str:
         others = f", and too large in {count} of {indices.size} elements" if count > 1 else ""
         why = doubt.in_words(float(known.magnitude[worst]), float(known.doubt[worst]))
         return f"{why}{where}{others}"
-    # Where the reference is zero, what it was compared with tells what counts as large.
-    scale = known.want if np.any(known.want) else known.got
     text = "{} knows less than a quarter of the digits"
-    if _knows_too_little(truth.uncertainty, scale, indices, dtype):
+    if _knows_too_little(truth.uncertainty, known, indices, dtype):
         return text.format(f"the reference ({truth.source})")
-    if _knows_too_little(pairs.own, known.want, indices, dtype):
+    if _knows_too_little(pairs.own, known, indices, dtype):
         return text.format("the method")
     return ""
 
@@ -254,13 +254,16 @@ def _at_a_kink(verdict: Verdict, got: Array, truth: Truth, dtype: str) -> Verdic
     return replace(verdict, status=Status.KINK, detail=detail)
 
 
-def _knows_too_little(uncertainty: Array | None, values: Array, indices: Array, dtype: str) -> bool:
-    """Whether a side is so uncertain, compared with the largest of `values`, that agreeing with it
-    proves nothing."""
+def _knows_too_little(uncertainty: Array | None, pairs: _Pairs, indices: Array, dtype: str) -> bool:
+    """Whether a side is so uncertain, compared with the largest of the numbers, that agreeing with
+    it proves nothing. Where all are zero, what they were compared with tells what is large."""
     if uncertainty is None:
         return False
     unsure = float(np.max(np.asarray(uncertainty).ravel()[indices], initial=0.0))
-    largest = float(np.max(np.abs(values), initial=0.0))
+    if unsure <= unit_roundoff(dtype) * float(np.max(pairs.size, initial=0.0)):
+        return False  # of what is zero up to rounding nobody knows a digit
+    scale = pairs.want if np.any(pairs.want) else pairs.got
+    largest = float(np.max(np.abs(scale), initial=0.0))
     return unsure > doubt.negligible(dtype) * largest > 0
 
 

@@ -11,9 +11,8 @@ framework look wrong. The backward itself is judged by the numeric differences.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -22,12 +21,13 @@ import numpy as np
 from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
+from harness.derived.program import Derived
 from harness.dtypes import unit_roundoff
-from harness.errors import Unsupported
 from harness.judging.compare import judge
 from harness.judging.verdict import Tolerance, Truth
 from harness.model import CERTIFIED, Array, Gradients, Sample, Status, Task
-from harness.program import Program, Trace
+from harness.program import ForwardOnly, Program, Trace
+from harness.rounding.conditioning import conditioning
 from harness.rounding.deviation import Deviation, deviation
 from harness.truth.certificate import certified_values, certify
 from harness.truth.proof import Certificate, Pieces
@@ -57,7 +57,7 @@ class Evidence:
         self.sample = trees.cast(sample, "float64")
         #: In its own dtype, which balls hold exactly, and of which `xp.finfo(x.dtype)` speaks.
         self.narrow = sample
-        self._deviations: dict[int, Deviation | None] = {}
+        self._deviations: dict[tuple[str, int], Deviation | None] = {}
         self._spread = spread or {}
         self._wanted = tuple(wanted)
         self._tolerance = tolerance or Tolerance()
@@ -261,17 +261,45 @@ class Evidence:
         return Truth(midpoint, CERTIFIED, radius + rounding, sampled)
 
     def deviation(self, runs: int) -> Deviation | None:
-        """How far honest rounding in the dtype of the sample moves each number; None where the
-        backward, through which it is measured, is not known to be right."""
-        if runs not in self._deviations:
-            found = None
-            if self.certificate.state in ("verified", "close"):
-                with contextlib.suppress(Unsupported):
-                    found = deviation(
-                        self.program, self.narrow, intermediates=self._values, runs=runs
-                    )
-            self._deviations[runs] = found
-        return self._deviations[runs]
+        """How far honest rounding in the dtype of the sample moves each number by the hand-written
+        formulas; None where the backward is not known to be right."""
+        if self.certificate.state not in ("verified", "close"):
+            return None
+        return self._measured("written", runs, lambda: self._deviation(self.program, runs))
+
+    def rounding_of_values(self, runs: int) -> Deviation | None:
+        """The same of `forward` alone, whatever is known about the backward."""
+        found = self.deviation(runs)
+        if found is not None:
+            return found
+        alone = ForwardOnly(self.program)
+        return self._measured("values", runs, lambda: self._deviation(alone, runs))
+
+    def rounding_of_rules(self, runs: int) -> Deviation | None:
+        """The same of the backward that the textbooks derive, operation by operation; None where
+        there is no rule for a function."""
+        derived = Derived(self.program, self.narrow)
+        return self._measured("rules", runs, lambda: self._deviation(derived, runs))
+
+    def conditioning(self, runs: int) -> Deviation | None:
+        """How far the gradient itself moves where `forward` rounds; None where nobody knows."""
+        return self._measured(
+            "problem",
+            runs,
+            lambda: conditioning(self.program, self.narrow, intermediates=self._values, runs=runs),
+        )
+
+    def _deviation(self, program: Program, runs: int) -> Deviation:
+        return deviation(program, self.narrow, intermediates=self._values, runs=runs)
+
+    def _measured(self, what: str, runs: int, measure: Callable[[], Deviation]) -> Deviation | None:
+        if (what, runs) not in self._deviations:
+            try:
+                found: Deviation | None = measure()
+            except Exception:  # no rule, or code that arrays of this kind cannot run
+                found = None
+            self._deviations[what, runs] = found
+        return self._deviations[what, runs]
 
     def printed_allowance(self, kind: str, name: str) -> Array | float:
         """How far the rounding of printed inputs can move a quantity.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from harness.judging.trial import WRONG, tried
 from harness.judging.verdict import DEFAULT_RTOL, Allows, Tolerance, Truth, Verdict
 from harness.model import CERTIFIED, PRINTED, Array, Gradients, Row, Sample, Status
 from harness.quantity import CERTIFICATE, Kind, Quantity
-from harness.rounding.deviation import RoundingTolerance
+from harness.rounding.deviation import Deviation, OwnRounding, RoundingTolerance
 
 
 class GradientCell:
@@ -241,25 +242,68 @@ class GradientCell:
         """The tolerances to try in turn: the declared one, or what rounding explains.
 
         Most numbers are as good as their own last bits, whatever else rounding might excuse, and
-        need no more. For the others errors are planted in every operation: a few runs tell nearly
-        always; before something is called wrong, many are made.
+        need no more. For the others errors are planted in every operation of `forward`, which tells
+        how well the problem is conditioned, and then in those of the backward; a few runs tell
+        nearly always, and before something is called wrong, many are made.
         """
+        evidence, dtype = self.subject.evidence, self.cell.dtype
         if truth.source == PRINTED:
             yield Tolerance(0.0)
             return
-        declared = self.subject.declared_tolerance(self.cell.dtype)
-        evidence = self.subject.evidence
-        if not declared and evidence.certificate.state == "verified":
+        if self.subject.declared_tolerance(dtype):
+            yield self.subject.tolerance(dtype)
+            return
+        if kind != "values" and self._proved_wrong(name):
+            # Cancellation is no excuse of a formula that is proved wrong.
+            yield Tolerance(DEFAULT_RTOL[dtype])
+            return
+        if truth.source == CERTIFIED:
             yield RoundingTolerance(np.zeros(()))
-        for runs in (6, 48):
-            deviation = None if declared else evidence.deviation(runs)
-            if deviation is None or name not in getattr(deviation, kind):
-                # Cancellation is no excuse of a formula that is proved wrong.
-                wrong = self.method.written and name in evidence.certificate.wrong
-                flat = Tolerance(DEFAULT_RTOL[self.cell.dtype])
-                yield flat if wrong and not declared else self.subject.tolerance(self.cell.dtype)
-                return
-            yield RoundingTolerance(getattr(deviation, kind)[name])
+        measure = evidence.rounding_of_values if kind == "values" else evidence.conditioning
+        if kind != "values" and truth.sides is not None:
+            measure = evidence.deviation  # inputs that err would let the jump pass
+        problem: Array | None = None
+        for runs in RUNS:
+            problem = _of(measure(runs), kind, name)
+            if problem is not None:
+                yield RoundingTolerance(problem)
+        if problem is None:
+            problem = _of(evidence.deviation(RUNS[-1]), kind, name)
+            yield RoundingTolerance(problem) if problem is not None else Tolerance()
+        elif kind != "values":
+            yield from self._own_roundings(kind, name, problem, truth)
+
+    def _own_roundings(
+        self, kind: str, name: str, problem: Array, truth: Truth
+    ) -> Iterator[Allows]:
+        """What the operations of the method explain beyond the conditioning of the problem: those
+        of the backward that somebody wrote, and those of the textbooks' where nobody did."""
+        evidence = self.subject.evidence
+        unsure = 0.0 if truth.uncertainty is None else truth.uncertainty
+        for zeros in (np.abs(truth.value) <= unsure, None):
+            for runs in RUNS:
+                written = _of(evidence.deviation(runs), kind, name)
+                rules = (
+                    None
+                    if self.method.written
+                    else _of(evidence.rounding_of_rules(runs), kind, name)
+                )
+                known = [each for each in (written, rules) if each is not None]
+                if known:
+                    yield OwnRounding(problem, reduce(np.fmax, known), zeros)
+
+    def _proved_wrong(self, name: str) -> bool:
+        return self.method.written and name in self.subject.evidence.certificate.wrong
+
+
+#: How many times errors are planted.
+RUNS = (6, 48)
+
+
+def _of(deviation: Deviation | None, kind: str, name: str) -> Array | None:
+    """That of one quantity, if it is known."""
+    found: Array | None = None if deviation is None else getattr(deviation, kind).get(name)
+    return found
 
 
 #: Field of Gradients -> the kind of quantity that it holds.

@@ -14,7 +14,7 @@ in float64 it lifts the planted errors above those of the arithmetic that carrie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -78,29 +78,51 @@ def deviation(
     something that the erring namespace lacks, and whatever the code itself raises.
     """
     exact = evaluate(program, sample, Rounding(sample.dtype, 0.0), intermediates=intermediates)
-    unit = unit_roundoff(sample.dtype)
-    step = min(K * unit, LARGEST_STEP)
+    step = step_of(sample.dtype)
+
+    def run(index: int, inputs_err: bool) -> Gradients:
+        rounding = Rounding(sample.dtype, step, (seed, index, int(inputs_err)))
+        return evaluate(
+            program, sample, rounding, intermediates=intermediates, inputs_err=inputs_err
+        )
+
+    return largest_of(exact, run, runs, sample.dtype)
+
+
+def step_of(dtype: str) -> float:
+    """The size of a planted error."""
+    return min(K * unit_roundoff(dtype), LARGEST_STEP)
+
+
+def largest_of(
+    exact: Gradients,
+    run: Callable[[int, bool], Gradients],
+    runs: int,
+    dtype: str,
+    capped: bool = True,
+) -> Deviation:
+    """The largest deviation from `exact` of `runs` runs without errors of the inputs, and of half
+    as many with them; each is told its index and whether its inputs are to err. Those count up to
+    the largest of the quantity with exact inputs, if they are `capped`."""
 
     def largest(count: int, inputs_err: bool) -> _Arrays:
         found: _Arrays = {}
-        for run in range(count):
-            rounding = Rounding(sample.dtype, step, (seed, run, int(inputs_err)))
-            erring = evaluate(
-                program, sample, rounding, intermediates=intermediates, inputs_err=inputs_err
-            )
+        for index in range(count):
+            erring = run(index, inputs_err)
             for kind, name, array in _arrays(exact):
                 moved = _distance(getattr(erring, kind)[name], array, name)
                 found[kind, name] = np.fmax(found.get((kind, name), np.nan), moved)
         return found
 
     operations, inputs = largest(runs, False), largest(max(runs // 2, 1), True)
-    result = Deviation(sample.dtype, {}, {}, {})
+    result = Deviation(dtype, {}, {}, {})
     for kind, name, array in _arrays(exact):
         own = operations[kind, name]
         own = np.where(np.isnan(own), np.where(np.isfinite(array), np.inf, 0.0), own)
         most = np.max(own, initial=0.0, where=np.isfinite(own))
-        widened = np.fmax(own, np.fmin(inputs[kind, name], most))
-        getattr(result, kind)[name] = widened * (unit / step)
+        widened = np.fmax(own, np.fmin(inputs[kind, name], most if capped else np.inf))
+        scaled = widened * (unit_roundoff(dtype) / step_of(dtype))
+        getattr(result, kind)[name] = np.asarray(scaled, np.float64)
     return result
 
 
@@ -173,3 +195,32 @@ class RoundingTolerance:
     def zero(self, expected: Array, dtype: str) -> Array:
         """As in `verdict.Allows`: what rounding explains besides that of the number itself."""
         return tolerance(np.zeros(()), self.deviation, dtype)
+
+
+@dataclass(frozen=True)
+class OwnRounding:
+    """The tolerance of one quantity by a formula of its own: what the conditioning does not explain
+    (`problem`, a deviation), its operations may (`formula`, another).
+
+    That is so of all elements, or of the `zeros` alone: no formula that adds and subtracts has a
+    digit of those right.
+    """
+
+    problem: Array
+    formula: Array
+    zeros: Array | None = None
+
+    def array(self, expected: Array, dtype: str) -> Array:
+        """As in `verdict.Allows`."""
+        return tolerance(expected, self._explained, dtype)
+
+    def zero(self, expected: Array, dtype: str) -> Array:
+        """As in `verdict.Allows`."""
+        return tolerance(np.zeros(()), self._explained, dtype)
+
+    @property
+    def _explained(self) -> Array:
+        either = np.fmax(self.problem, np.where(np.isfinite(self.formula), self.formula, 0.0))
+        return np.asarray(
+            either if self.zeros is None else np.where(self.zeros, either, self.problem)
+        )
