@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from harness import referee as r
-from harness import trees
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
 from harness.referee import xp
 
 

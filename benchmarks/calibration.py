@@ -32,12 +32,12 @@ from harness.derived.program import Derived
 from harness.dtypes import convert, unit_roundoff
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample
-from harness.program import Program
+from harness.programs.program import Program
+from harness.programs.staging import program_of
 from harness.rounding.conditioning import conditioning
 from harness.rounding.deviation import Deviation, K, deviation, evaluate, tolerance
 from harness.rounding.emulated import EMULATED, EmulatedBackend
 from harness.rounding.rounded import Rounding
-from harness.staging import program_of
 
 METHODS = ("manual", "autograd", "tensorflow", "torch", "jax")
 DTYPES = ("float32", "float64")

@@ -41,8 +41,8 @@ class Free:
         return 1
 
     def submit(self, kind: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        from harness.execution.tasks import Done
         from harness.model import Row
+        from harness.runs.tasks import Done
 
         future: Future[Any] = Future()
         if function.__name__ == "answers":
@@ -75,12 +75,12 @@ class Free:
 def measure(cells: int) -> dict[str, float]:
     """Seconds of each stage and peak MiB, in this process."""
     from harness.cases.case import load
-    from harness.execution.journal import Journal, Keys
-    from harness.execution.run import Run
     from harness.model import failing
-    from harness.plan import Request
-    from harness.plan import cells as planned
     from harness.report import files, tables
+    from harness.runs.journal import Journal, Keys
+    from harness.runs.plan import Request
+    from harness.runs.plan import cells as planned
+    from harness.runs.run import Run
 
     stages: dict[str, float] = {}
     clock = time.perf_counter()

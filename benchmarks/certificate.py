@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 from peers import TorchSlow
 
-from harness import trees
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import NUMPY, draw_sample
 from harness.model import Sample
+from harness.programs import trees
 from harness.truth.certificate import certify
 
 #: Columns timed where the whole of gradcheck would take too long, and the n from which that is so.

@@ -37,10 +37,10 @@ from harness.cases.case import Case, load
 from harness.cases.sampling import draw_sample
 from harness.diagnose.accusation import Accusation
 from harness.diagnose.charge import Certainty
-from harness.engine import Engine
 from harness.model import GOOD, Gradients, Row, Sample, Status
-from harness.plan import Cell, Request
-from harness.program import Program
+from harness.programs.program import Program
+from harness.runs.engine import Engine
+from harness.runs.plan import Cell, Request
 from harness.truth.certificate import certify
 
 LARGEST = 8

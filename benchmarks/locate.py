@@ -41,8 +41,8 @@ from harness.cases.sampling import draw_sample
 from harness.diagnose.accusation import Accusation
 from harness.diagnose.charge import NAMED, Certainty, Charge
 from harness.model import Sample
-from harness.source import Code, parse
-from harness.staging import StagedProgram
+from harness.programs.source import Code, parse
+from harness.programs.staging import StagedProgram
 from harness.truth.certificate import certify
 
 SETS = ("mutants", "renamed", "people")

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.cases.case import Case
 from harness.cases.sampling import NUMPY
 from harness.diagnose.dataflow import returned
 from harness.errors import CaseError
 from harness.model import Sample
-from harness.program import Program
-from harness.source import Code, parse
-from harness.staging import StagedProgram
-from harness.syntax import SCOPES, assigned_names
+from harness.programs import trees
+from harness.programs.program import Program
+from harness.programs.source import Code, parse
+from harness.programs.staging import StagedProgram
+from harness.programs.syntax import SCOPES, assigned_names
 
 #: Relative sizes of the scaled faults. Written `e + e * d`, since the float 1 + 1e-25 is 1.
 SIZES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-13, 1e-16, 1e-20, 1e-25, 1e-30)

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from harness import backends, trees
+from harness import backends
 from harness.backends.numeric import NumericBackend
 from harness.model import Sample
-from harness.namespace import Namespace
-from harness.program import Program
-from harness.source import parse
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.namespace import Namespace
+from harness.programs.program import Program
+from harness.programs.source import parse
+from harness.programs.staging import StagedProgram
 
 #: Bodies and their derivatives.
 FUNCTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {

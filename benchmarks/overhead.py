@@ -29,11 +29,11 @@ from typing import Any
 
 from bare import METHODS
 
-from harness import trees
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import NUMPY, draw_sample
 from harness.model import Sample
+from harness.programs import trees
 
 DRAWS = 3
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import backends, trees
+from harness import backends
 from harness.backends.base import FrameworkBackend
 from harness.backends.manual import ManualBackend
 from harness.model import Sample
-from harness.program import Program
-from harness.trees import by_path
+from harness.programs import trees
+from harness.programs.program import Program
+from harness.programs.trees import by_path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

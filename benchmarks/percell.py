@@ -43,14 +43,14 @@ from bare import BY_NAME
 from big import CASES
 from overhead import plain
 
-from harness import plan
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.engine import KEPT, Engine
-from harness.execution.tasks import pack_answer
 from harness.model import Array, Sample
-from harness.plan import Cell, Request
+from harness.runs import plan
+from harness.runs.engine import KEPT, Engine
+from harness.runs.plan import Cell, Request
+from harness.runs.tasks import pack_answer
 
 LARGE = 1_000_000
 

@@ -21,8 +21,8 @@ DRAWS, METHODS = 50, 2
 ENGINE = """
 from pathlib import Path
 from harness.cases.case import load
-from harness.engine import Engine
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 request = Request(backends=("numeric", "manual"), draws={draws}, modes=("value", "vjp"))
 for file in sorted(Path("cases").glob("*.yaml")):

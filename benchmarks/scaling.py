@@ -22,9 +22,9 @@ import numpy as np
 
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
-from harness.engine import Engine
-from harness.plan import Cell, Request
 from harness.rounding.deviation import deviation
+from harness.runs.engine import Engine
+from harness.runs.plan import Cell, Request
 from harness.truth.certificate import certify
 
 CASE, LARGE = "sum_xy_z", 9_000

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness import trees
-from harness.answering import answer
 from harness.backends import class_of, known_label, names
 from harness.cases.case import load
 from harness.cases.given import POINT, SIZE, given_sample
@@ -22,19 +20,21 @@ from harness.cases.registry import find, select
 from harness.cases.schema import CaseFile, Tolerance
 from harness.cell import Cell
 from harness.dtypes import DTYPES, dtype_name, is_floating
-from harness.engine import backend_for
 from harness.errors import GradientMismatch, UsageError, did_you_mean
-from harness.execution.dispatch import Workers
-from harness.execution.executors import ExecutorWorkers
-from harness.execution.run import Run
-from harness.execution.workers import TIMEOUT, LocalWorkers, cores
 from harness.judging.cell import judged
 from harness.judging.subject import Subject
 from harness.model import Mode, Row, Status, failing
-from harness.plan import Request, cells
+from harness.programs import trees
+from harness.programs.source import Code
+from harness.programs.staging import program_of
 from harness.report.message import explain
-from harness.source import Code
-from harness.staging import program_of
+from harness.runs.answering import answer
+from harness.runs.dispatch import Workers
+from harness.runs.engine import backend_for
+from harness.runs.executors import ExecutorWorkers
+from harness.runs.plan import Request, cells
+from harness.runs.run import Run
+from harness.runs.workers import TIMEOUT, LocalWorkers, cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,10 +180,11 @@ def run(
     """What `harness run` does, as a report: every method on every case that matches.
 
     `patterns` are names or globs of cases (default: those of the folders in `cases`, or all);
-    `options` are the fields of `harness.plan.Request` (`backends`, `dtypes`, `modes`, `points`,
-    `sizes`, `draws`, `seed`, ...). `executor` is any `concurrent.futures.Executor` to run the tasks
-    on, `jobs` at a time; without one, worker processes of this machine do it, and `jobs=0` means
-    this process. `timeout` is in seconds; `cache` keeps what jax compiles for the next run. With
+    `options` are the fields of `harness.runs.plan.Request` (`backends`, `dtypes`, `modes`,
+    `points`, `sizes`, `draws`, `seed`, ...). `executor` is any `concurrent.futures.Executor` to
+    run the tasks on, `jobs` at a time; without one, worker processes of this machine do it, and
+    `jobs=0` means this process. `timeout` is in seconds; `cache` keeps what jax compiles for the
+    next run. With
     `require="verified"`, whatever is not proved is among the report's failures.
 
     A script that calls this starts processes that import the script: what it does belongs under

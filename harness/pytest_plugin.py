@@ -25,10 +25,10 @@ from harness.errors import GradientMismatch, HarnessError
 if TYPE_CHECKING:
     from harness.cases.case import Case
     from harness.cell import Cell
-    from harness.engine import Engine
     from harness.errors import CaseError
     from harness.model import Row
-    from harness.plan import Request
+    from harness.runs.engine import Engine
+    from harness.runs.plan import Request
 
 _FORWARD = re.compile(r"^(async +)?def +forward\b", re.MULTILINE)
 _KEY = re.compile(r"^([A-Za-z_]+) *:", re.MULTILINE)
@@ -126,8 +126,8 @@ class CaseModule(pytest.File):
         if error := _misplaced(self.path):
             raise self.CollectError(str(error))
         from harness.cases.case import load
-        from harness.engine import Engine
-        from harness.plan import cells
+        from harness.runs.engine import Engine
+        from harness.runs.plan import cells
 
         try:
             case = load(self.path)
@@ -244,7 +244,7 @@ class _Cases:
 
     @cached_property
     def engine(self) -> Engine:
-        from harness.engine import Engine
+        from harness.runs.engine import Engine
 
         return Engine(self.by_name.values(), self.request)
 
@@ -269,7 +269,7 @@ def parametrize(
     """
     from harness.cases.case import load
     from harness.cases.registry import find, select
-    from harness.plan import Request, cells
+    from harness.runs.plan import Request, cells
 
     request = Request(
         backends=tuple(backends),
@@ -300,7 +300,7 @@ def _cell_name(cell: Cell) -> str:
 
 
 def _request(config: pytest.Config) -> Request:
-    from harness.plan import Request
+    from harness.runs.plan import Request
 
     return Request(
         backends=_split(config, "backend"),

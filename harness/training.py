@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.backends.base import Backend
 from harness.cases.schema import Training
 from harness.errors import HarnessError
 from harness.model import Array, Sample
-from harness.namespace import of_numpy
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.namespace import of_numpy
+from harness.programs.staging import StagedProgram
 
 Gradient = Callable[[list[Array]], list[Array]]
 

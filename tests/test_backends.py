@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import trees
 from harness.backends.base import FrameworkBackend
 from harness.errors import Unsupported
 from harness.model import Sample, Task
-from harness.namespace import of_numpy
-from harness.program import Program
-from harness.source import parse
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.namespace import of_numpy
+from harness.programs.program import Program
+from harness.programs.source import parse
+from harness.programs.staging import StagedProgram
 
 NAMES = ("autograd", "torch", "jax", "tensorflow")
 INSTALLED = tuple(

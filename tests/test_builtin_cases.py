@@ -9,9 +9,9 @@ import pytest
 from harness.backends import BUILTIN
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
-from harness.engine import Engine
 from harness.model import Row, Status
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 #: Those about kinks have a test of their own (`test_kinks`): what has no derivative is no `pass`.
 CASES = sorted(

@@ -12,9 +12,9 @@ from harness.backends.torch import TorchBackend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.dtypes import convert, numpy_dtype
-from harness.engine import Engine
 from harness.model import Gradients, Row, Status
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 NAMES = ("relu_layer", "logistic_neuron", "kink_max_axis")
 HALVES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -12,15 +12,15 @@ from collections import defaultdict
 
 import pytest
 
-from harness.atlas import survey
 from harness.backends import BUILTIN
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.schema import Gap
 from harness.dtypes import is_half
-from harness.engine import Engine
 from harness.model import DIRECTIONAL, Mark, Row, Status
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
+from harness.studies.atlas import survey
 from harness.truth.balanced import DIGITS
 
 FILES = sorted(builtin_folder().glob("kink_*.yaml"))

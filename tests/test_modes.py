@@ -15,18 +15,18 @@ import pytest
 from test_backends import INSTALLED, TABLE, backend, normal, positive, program, sample, spd
 from test_backends import LACKS as LACKS_VJP
 
-from harness import trees
 from harness.cases.case import Case, load
 from harness.cases.document import Document
 from harness.cases.registry import builtin_folder
 from harness.cases.schema import CaseFile
-from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Gradients, Sample, Status, Task
-from harness.plan import Request, cells
-from harness.program import Program
-from harness.source import parse
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.program import Program
+from harness.programs.source import parse
+from harness.programs.staging import StagedProgram
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 from harness.truth import directional
 from harness.truth.directional import Directional
 

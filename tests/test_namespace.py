@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from harness.namespace import LINALG, STANDARD
+from harness.programs.namespace import LINALG, STANDARD
 
 strict = pytest.importorskip("array_api_strict")
 

@@ -16,7 +16,7 @@ import yaml
 
 from harness.cases import registry
 from harness.cases.case import Case, load
-from harness.source import Code, parse
+from harness.programs.source import Code, parse
 
 FOLDER = Path(__file__).parent
 TUNING, HELD_OUT = "tuning", "heldout"

@@ -21,7 +21,7 @@ from harness.backends.base import FrameworkBackend, Primal
 from harness.dtypes import locked
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace, named_result
+from harness.programs.namespace import Namespace, named_result
 
 
 class AutogradBackend(FrameworkBackend):

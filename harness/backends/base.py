@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness import trees
 from harness.dtypes import DTYPES, is_floating, locked
 from harness.errors import HarnessError, Unsupported
 from harness.label import NATIVE, Label
 from harness.model import ALL_MODES, Array, Gradients, Mode, Sample, Task
-from harness.namespace import Namespace
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.namespace import Namespace
+from harness.programs.program import Program
 
 #: A function of a flat list of framework arrays; it returns its outputs and what it recorded.
 Primal = Callable[[Sequence[Any]], tuple[Any, ...]]

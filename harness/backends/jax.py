@@ -17,7 +17,7 @@ import numpy as np
 from harness.backends.base import FrameworkBackend, Primal
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 
 class JaxBackend(FrameworkBackend):

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.backends.base import VJP, Backend, Call
 from harness.dtypes import locked
 from harness.errors import HarnessError, Unsupported, did_you_mean
 from harness.model import MODES, Array, Gradients, Sample, Task
-from harness.namespace import of_numpy
-from harness.program import Program, Trace
+from harness.programs import trees
+from harness.programs.namespace import of_numpy
+from harness.programs.program import Program, Trace
 
 
 class MutatedInput(HarnessError):

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness import trees
 from harness.backends.base import VJP, Backend, Call
 from harness.differences.derivative import (
     EVERYWHERE,
@@ -36,9 +35,10 @@ from harness.directions import Scaled, Slopes
 from harness.dtypes import FORMATS, convert, is_half
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task
-from harness.namespace import of_numpy
-from harness.operators.stopping import frozen
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.namespace import of_numpy
+from harness.programs.operators.stopping import frozen
+from harness.programs.program import Program
 
 #: Elements per input beyond which a seeded sample of them is taken, ten evaluations each.
 FULL = 1024

@@ -19,7 +19,7 @@ from harness.backends.base import FrameworkBackend, Primal
 from harness.backends.tensorflow_namespace import namespace
 from harness.imports import hidden, silent_stderr
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 #: How tensorflow says that it lacks a gradient, a kernel, or what the standard wants of operators.
 _LACKING = (

@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.dtypes import finfo, isdtype
 from harness.errors import Unsupported
-from harness.namespace import Namespace, named_result
+from harness.programs.namespace import Namespace, named_result
 
 #: Standard name -> name in tf.experimental.numpy.
 _ALIASES = dict(

@@ -19,7 +19,7 @@ from harness.backends.base import FrameworkBackend, Primal
 from harness.dtypes import locked, numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 #: What a RuntimeError says where torch lacks a derivative or a kernel.
 _LACKING = re.compile(
@@ -202,7 +202,7 @@ def _creation(module: Any) -> dict[str, Any]:
 
 
 def _operators(module: Any) -> dict[str, Any]:
-    """Those of `harness.operators` that torch has under other terms."""
+    """Those of `harness.programs.operators` that torch has under other terms."""
 
     def logsumexp(x: Any, /, axis: Any = None, keepdims: bool = False) -> Any:
         axes = tuple(range(x.ndim)) if axis is None else axis

@@ -18,8 +18,8 @@ from harness.cases.helpers import beside
 from harness.cases.names import fault
 from harness.cases.schema import CaseFile, Leaf, Point
 from harness.errors import CaseError, did_you_mean, visible
-from harness.source import Code, parse
-from harness.staging import StagedProgram
+from harness.programs.source import Code, parse
+from harness.programs.staging import StagedProgram
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.cases.numbers import locked, rounded
 from harness.cases.sampling import perturbable, rng_for
 from harness.dtypes import convert, is_floating
 from harness.model import Sample
-from harness.namespace import of_numpy
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.namespace import of_numpy
+from harness.programs.program import Program
 
 #: What such a sample says of itself.
 POINT, SIZE = "given", "default"

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.cases.document import text_of
-from harness.source import Module
+from harness.programs.source import Module
 
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import printed, trees
+from harness import printed
 from harness.cases.case import Case
 from harness.cases.draws import draw
 from harness.cases.numbers import bounds, clipped, locked, rounded
@@ -25,8 +25,9 @@ from harness.cases.schema import Leaf, Point
 from harness.dtypes import convert, is_floating
 from harness.errors import CaseError, did_you_mean
 from harness.model import Array, Sample
-from harness.namespace import of_numpy
-from harness.program import Program, Trace
+from harness.programs import trees
+from harness.programs.namespace import of_numpy
+from harness.programs.program import Program, Trace
 
 NUMPY = of_numpy()
 #: What is declared of a point that is not: nothing.

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from harness import cli
-from harness.atlas import survey
 from harness.cases.registry import find, select
 from harness.commands.common import environment, load_all
 from harness.model import Mark, Status
-from harness.plan import Request, cells
 from harness.report import atlas, files, terminal
+from harness.runs.plan import Request, cells
+from harness.studies.atlas import survey
 
 #: The tag of the cases that are surveyed where neither they nor their folder is named.
 TAG = "kink"

@@ -11,17 +11,17 @@ from contextlib import closing
 from pathlib import Path
 
 from harness import cli
-from harness.bench import sizes
-from harness.bench.growth import growth
-from harness.bench.rounds import VISITS, timings
 from harness.cases.case import Case
 from harness.cases.registry import find, select
 from harness.commands.common import environment, load_all
 from harness.errors import UsageError
-from harness.execution.workers import LocalWorkers, cores
 from harness.model import Status, Timing
-from harness.plan import Request, cells
 from harness.report import bench, files, plot, terminal
+from harness.runs.plan import Request, cells
+from harness.runs.workers import LocalWorkers, cores
+from harness.studies.bench import sizes
+from harness.studies.bench.growth import growth
+from harness.studies.bench.rounds import VISITS, timings
 
 
 def execute(options: argparse.Namespace) -> int:

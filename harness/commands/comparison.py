@@ -15,12 +15,12 @@ from harness.cases.registry import Entry
 from harness.cell import Cell
 from harness.commands.common import environment, load_all
 from harness.errors import UsageError, did_you_mean
-from harness.execution.dispatch import Workers
-from harness.execution.journal import JOURNAL, Journal, Keys
-from harness.execution.run import Run
 from harness.model import Row, Status, failing
-from harness.plan import Request, cells
 from harness.report import files, terminal
+from harness.runs.dispatch import Workers
+from harness.runs.journal import JOURNAL, Journal, Keys
+from harness.runs.plan import Request, cells
+from harness.runs.run import Run
 
 
 def compare(entries: Sequence[Entry], options: argparse.Namespace, workers: Workers | None) -> int:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from harness import cli
 from harness.cases.registry import find, select
 from harness.errors import UsageError
-from harness.execution.workers import TIMEOUT, LocalWorkers, cores, no_silent_end
+from harness.runs.workers import TIMEOUT, LocalWorkers, cores, no_silent_end
 
 if TYPE_CHECKING:
-    from harness.execution.dispatch import Workers
+    from harness.runs.dispatch import Workers
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def _workers(options: argparse.Namespace) -> Workers | None:
             f"with {where} nothing can be stopped; leave --timeout and --memory-limit away"
         )
     if options.executor:
-        from harness.execution.executors import connect
+        from harness.runs.executors import connect
 
         return connect(options.executor)
     jobs = cores() if options.jobs is None else options.jobs

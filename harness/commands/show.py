@@ -18,17 +18,16 @@ from harness import backends, cli
 from harness.cases.case import Case, load
 from harness.cases.registry import find, select
 from harness.errors import HarnessError, UsageError
-from harness.model import PRINTED
 from harness.quantity import Kind, Quantity
 from harness.report.console import Output
 from harness.report.grid import grid
 
 if TYPE_CHECKING:
     from harness.cell import Cell
-    from harness.engine import Engine
     from harness.model import Gradients, Row, Sample
-    from harness.plan import Request
-    from harness.program import Trace
+    from harness.programs.program import Trace
+    from harness.runs.engine import Engine
+    from harness.runs.plan import Request
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -93,10 +92,10 @@ class _Page:
 
 def _show_run(case: Case, options: argparse.Namespace) -> None:
     from harness.cases.sampling import NUMPY
-    from harness.engine import Engine
     from harness.judging.rows import describe
-    from harness.plan import cells
-    from harness.trees import flatten
+    from harness.programs.trees import flatten
+    from harness.runs.engine import Engine
+    from harness.runs.plan import cells
 
     request, point = _request(case, options)
     planned = [cell for cell in cells([case], request) if not cell.training]
@@ -132,7 +131,7 @@ def _show_run(case: Case, options: argparse.Namespace) -> None:
 
 def _request(case: Case, options: argparse.Namespace) -> tuple[Request, str]:
     """What to run, and the point."""
-    from harness.plan import Request
+    from harness.runs.plan import Request
 
     point = options.point or next(iter(case.declared.points), "draw0")
     draws = int(point[4:]) + 1 if point.startswith("draw") and point[4:].isdecimal() else 0
@@ -249,6 +248,8 @@ def _worst(row: Row) -> str:
     """Without an array (a printed expectation, a method that raised): the worst element."""
     if not row.got:
         return row.detail
+    from harness.model import PRINTED
+
     at = f" at {row.worst_index}" if row.worst_index else ""
     expected = PRINTED if row.reference == PRINTED else "expected"
     return f"{row.got}{at}, {expected} {row.expected}"

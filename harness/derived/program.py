@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness import trees
 from harness.derived.tape import Planted, Tape, Tracked, plain
 from harness.model import Sample
-from harness.program import Program, Stage, Trace
+from harness.programs import trees
+from harness.programs.program import Program, Stage, Trace
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import Unsupported
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 if TYPE_CHECKING:
     from harness.derived.tape import Tape

@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 numpy_namespace: Any = array_api_compat.numpy
 

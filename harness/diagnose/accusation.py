@@ -21,8 +21,8 @@ from harness.diagnose.repair import LINES, Repairs, places_on, search
 from harness.diagnose.required import RIGHT
 from harness.diagnose.span import Level
 from harness.model import Sample
-from harness.source import Code
-from harness.staging import StagedProgram
+from harness.programs.source import Code
+from harness.programs.staging import StagedProgram
 from harness.truth.lifted import Lifted
 
 

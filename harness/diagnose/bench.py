@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.diagnose.dataflow import function_at
 from harness.diagnose.edits import Scope
@@ -28,7 +27,8 @@ from harness.diagnose.points import NUMPY, elsewhere
 from harness.diagnose.required import Required, Runs, flat_gradients, is_number
 from harness.diagnose.watched import rewritten
 from harness.model import Array, Sample, Task
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.staging import StagedProgram
 from harness.truth.certificate import certify
 from harness.truth.proof import Certificate
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from harness.diagnose import dataflow
 from harness.diagnose.dataflow import Step, Suspect
 from harness.diagnose.inquest import Findings
-from harness.source import Code
+from harness.programs.source import Code
 
 
 def suspects(code: Code, findings: Findings) -> list[Suspect]:

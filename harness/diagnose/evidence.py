@@ -31,8 +31,8 @@ from harness.diagnose.required import (
 from harness.diagnose.span import Level
 from harness.diagnose.watched import Site, Watched, functions
 from harness.model import Sample
-from harness.source import Code
-from harness.staging import StagedProgram
+from harness.programs.source import Code
+from harness.programs.staging import StagedProgram
 
 #: Points that are tried until there is one at which `forward` has derivatives.
 POINTS = 3

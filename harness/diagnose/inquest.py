@@ -14,11 +14,12 @@ from typing import Any
 
 from flint import arb
 
-from harness import referee, trees
+from harness import referee
 from harness.errors import Unsupported
 from harness.model import Sample
+from harness.programs import trees
+from harness.programs.staging import Recorder, StagedProgram, fault_line
 from harness.referee import Undecided
-from harness.staging import Recorder, StagedProgram, fault_line
 from harness.truth.lifted import Lifted, as_balls, inner
 
 BITS = 192

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from harness import referee, trees
+from harness import referee
 from harness.backends.manual import ManualBackend
 from harness.dtypes import is_floating, locked
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.program import Trace
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.program import Trace
+from harness.programs.staging import StagedProgram
 from harness.truth.lifted import BITS, Lifted, as_balls
 
 #: The namespace in which a backward is run as it is.

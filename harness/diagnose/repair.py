@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness import trees
 from harness.diagnose.bench import Bench, Place, Proof, expression, names, put
 from harness.diagnose.edits import RULES, variants
 from harness.diagnose.evidence import Evidence
 from harness.model import Sample
+from harness.programs import trees
 
 #: Lines that are tried; expressions that are run, that are compared with what is required in their
 #: place, and that may be certified.

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.diagnose.points import NUMPY, Direction, Point, locked_tree
 from harness.diagnose.watched import Hook, Site, Watched
 from harness.model import Array
-from harness.program import Trace
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.program import Trace
+from harness.programs.staging import StagedProgram
 
 #: Numbers of one expression beyond which it is not asked what it should be.
 MOST = 400

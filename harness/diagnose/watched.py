@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.diagnose.dataflow import function_at
-from harness.source import Code
-from harness.staging import StagedProgram, execute
-from harness.syntax import SCOPES
+from harness.programs.source import Code
+from harness.programs.staging import StagedProgram, execute
+from harness.programs.syntax import SCOPES
 
 #: The name under which watched code finds the hook.
 _HOOK = "__watched__"

@@ -23,7 +23,7 @@ import numpy as np
 from harness.differences.lanes import Batched
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace, of_numpy
+from harness.programs.namespace import Namespace, of_numpy
 
 _numpy: Any = of_numpy()
 

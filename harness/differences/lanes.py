@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 _OPERATORS = """
     add:add sub:subtract mul:multiply truediv:divide floordiv:floor_divide mod:remainder pow:pow

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.differences.batched import xp as batched_xp
 from harness.differences.lanes import MOST, Batched, Wide
 from harness.differences.stencils import ROUNDING, Line
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
 
 #: Lanes in one call, as long as they need not be written out.
 LANES = 2**14

@@ -13,13 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import trees
 from harness.backends.base import Backend
 from harness.dtypes import unit_roundoff
 from harness.judging.evidence import Evidence
 from harness.judging.trial import WRONG
 from harness.judging.verdict import Truth, Verdict
 from harness.model import Array, Gradients, Status
+from harness.programs import trees
 
 EXECUTED = "the derivative of the branch that is executed, at a jump"
 LIMIT = "a jump, where no derivative exists; this is the limit of those beside it"

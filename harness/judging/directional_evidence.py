@@ -19,13 +19,13 @@ from functools import cached_property
 
 import numpy as np
 
-from harness import trees
 from harness.backends.numeric import NumericBackend
 from harness.dtypes import FORMATS, dtype_digits, unit_roundoff
 from harness.judging.evidence import Evidence
 from harness.judging.verdict import DEFAULT_RTOL, Truth
 from harness.model import Array, Gradients, Task, TaskMode
-from harness.program import ForwardOnly
+from harness.programs import trees
+from harness.programs.program import ForwardOnly
 from harness.rounding.deviation import tolerance
 from harness.truth import directional
 from harness.truth.directional import Directional

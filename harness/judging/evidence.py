@@ -18,7 +18,6 @@ from functools import cached_property
 
 import numpy as np
 
-from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
 from harness.derived.program import Derived
@@ -26,7 +25,8 @@ from harness.dtypes import unit_roundoff
 from harness.judging.compare import judge
 from harness.judging.verdict import Tolerance, Truth
 from harness.model import CERTIFIED, Array, Gradients, Sample, Status, Task
-from harness.program import ForwardOnly, Program, Trace
+from harness.programs import trees
+from harness.programs.program import ForwardOnly, Program, Trace
 from harness.rounding.conditioning import conditioning
 from harness.rounding.deviation import Deviation, deviation
 from harness.truth.certificate import certified_values, certify

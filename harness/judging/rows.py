@@ -15,9 +15,9 @@ from harness.cell import Cell
 from harness.errors import CaseError, HarnessError, Unsupported, visible
 from harness.judging.verdict import Verdict
 from harness.model import EXCUSED, Failure, Gradients, Row, Status
+from harness.programs.source import Code
+from harness.programs.staging import fault_line
 from harness.quantity import ALL, Quantity
-from harness.source import Code
-from harness.staging import fault_line
 
 
 def judged(

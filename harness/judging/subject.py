@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from harness import trees
 from harness.cases.schema import CaseFile, Gap, Point
 from harness.diagnose.accusation import Accusation
 from harness.judging.directional_evidence import DirectionalEvidence
 from harness.judging.evidence import Evidence
 from harness.judging.verdict import Tolerance
 from harness.model import Array, Sample, Task, TaskMode
-from harness.source import Code
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.source import Code
+from harness.programs.staging import StagedProgram
 from harness.training import Trajectories
 
 

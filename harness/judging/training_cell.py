@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import backends, training, trees
+from harness import backends, training
 from harness.backends.base import Backend
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
@@ -26,6 +26,7 @@ from harness.judging.compare import judge
 from harness.judging.subject import Subject
 from harness.judging.verdict import Tolerance, Truth
 from harness.model import CLOSED_FORM, Array, Gradients, Row, Status
+from harness.programs import trees
 from harness.quantity import Quantity
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from flint import arb
 
 from harness import dtypes
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 from harness.referee import elementwise, exponentials, linalg, reductions, shapes, sorting
 from harness.referee.array import BallArray, promoted
 from harness.referee.truth import Truth

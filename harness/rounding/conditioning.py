@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from harness import trees
 from harness.derived.program import Derived
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
 from harness.rounding.deviation import Deviation, evaluate, largest_of, step_of
 from harness.rounding.functions import ERRORS
 from harness.rounding.rounded import Rounding

@@ -20,12 +20,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness import trees
 from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, unit_roundoff
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Sample, Task, TaskMode
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
 from harness.rounding.rounded import Rounding
 
 #: The one constant. `benchmarks/calibration.py` measures it: the worst ratio of correct code is 13

@@ -17,7 +17,7 @@ from harness.backends.base import VJP
 from harness.backends.manual import ManualBackend
 from harness.dtypes import FORMATS, convert
 from harness.model import Array, Gradients, Sample, Task
-from harness.program import Program
+from harness.programs.program import Program
 from harness.rounding.deviation import evaluate
 from harness.rounding.rounded import Rounding
 

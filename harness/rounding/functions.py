@@ -18,7 +18,7 @@ import numpy as np
 from harness.dtypes import finfo, isdtype
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace, of_numpy
+from harness.programs.namespace import Namespace, of_numpy
 
 if TYPE_CHECKING:
     from harness.rounding.rounded import Rounding

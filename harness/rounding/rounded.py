@@ -21,7 +21,7 @@ import numpy as np
 from harness.dtypes import FORMATS, numpy_dtype
 from harness.errors import Unsupported
 from harness.model import Array
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 from harness.rounding.functions import namespace
 
 _POOL = 4096

@@ -24,7 +24,7 @@ from flint import arb
 from harness import referee
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.program import Program
+from harness.programs.program import Program
 from harness.referee import HUGE, BallArray, OrderExhausted, Undecided
 from harness.truth.balanced import Scale, agreement
 from harness.truth.choices import choices

@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from flint import arb
 
-from harness import referee, trees
+from harness import referee
 from harness.dtypes import is_floating
 from harness.errors import HarnessError, Unsupported
 from harness.model import Array, Sample, TaskMode
-from harness.program import Program, Trace
+from harness.programs import trees
+from harness.programs.program import Program, Trace
 from harness.referee import BallArray, OrderExhausted, Undecided
 from harness.truth.lifted import BITS, MOST_BITS, Lifted, as_balls, limit_of, near, total
 from harness.truth.sides import AXES, Sides

@@ -22,7 +22,7 @@ from flint import arb
 
 from harness import referee
 from harness.model import Array
-from harness.program import Trace
+from harness.programs.program import Trace
 from harness.referee import HUGE, BallArray, OrderExhausted, Undecided
 from harness.truth.balanced import Scale, agreement
 from harness.truth.lifted import Lifted, Moved, as_balls

@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 import numpy as np
 from flint import arb
 
-from harness import referee, trees
+from harness import referee
 from harness.dtypes import numpy_dtype
 from harness.errors import HarnessError, Unsupported
 from harness.model import Array, Sample
-from harness.program import Program, Trace
+from harness.programs import trees
+from harness.programs.program import Program, Trace
 from harness.referee import BallArray, Undecided
 
 #: Bits to start with, and beyond which nothing is tried.

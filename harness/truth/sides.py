@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from flint import arb
 
-from harness import referee, trees
+from harness import referee
 from harness.directions import Slopes
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
 from harness.referee import OrderExhausted, Undecided
 from harness.truth.lifted import BITS, MOST_BITS, Lifted
 

@@ -16,10 +16,11 @@ from typing import TypeVar
 import numpy as np
 from flint import arb
 
-from harness import referee, trees
+from harness import referee
 from harness.errors import Unsupported
 from harness.model import Array, Sample
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
 from harness.referee import Undecided
 from harness.truth.choices import Choices, choices
 from harness.truth.lifted import BITS, MOST_BITS, Lifted, as_balls

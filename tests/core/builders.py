@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from hypothesis import settings
 
-from harness import backends, trees
+from harness import backends
 from harness.cases.case import Case, load
 from harness.cases.sampling import NUMPY
 from harness.errors import CaseError
 from harness.model import Sample
-from harness.program import Program
-from harness.source import parse
-from harness.staging import StagedProgram
+from harness.programs import trees
+from harness.programs.program import Program
+from harness.programs.source import parse
+from harness.programs.staging import StagedProgram
 
 #: The same examples in every run, and no clock.
 numerical = settings(derandomize=True, deadline=None, database=None, max_examples=60)

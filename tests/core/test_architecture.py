@@ -81,10 +81,10 @@ def test_frameworks_are_imported_in_functions_of_their_own_backend(module: str) 
     ("module", "text"),
     [
         ("model", "from harness.judging.compare import judge"),
-        ("cases/sampling", "def f():\n    from harness.engine import Engine"),
+        ("cases/sampling", "def f():\n    from harness.runs.engine import Engine"),
         ("backends/manual", "from harness.cases.case import Case"),
-        ("judging/evidence", "from harness.answering import answer"),
-        ("report/tables", "from harness.engine import Engine"),
+        ("judging/evidence", "from harness.runs.answering import answer"),
+        ("report/tables", "from harness.runs.engine import Engine"),
         ("newcomer", "import harness.errors"),
     ],
 )
@@ -116,7 +116,7 @@ def importlinter(folder: Path) -> int:
         ("harness.backends.torch", "import torch"),
         ("harness.backends.torch", "class A:\n    import torch"),
         ("harness.backends.torch", "def f():\n    import jax"),
-        ("harness.engine", "def f():\n    import torch"),
+        ("harness.runs.engine", "def f():\n    import torch"),
         ("harness.backends.base", "def f():\n    import array_api_compat.torch as t"),
         ("harness.backends.numeric", "from autograd import numpy"),
     ],
@@ -130,9 +130,12 @@ def test_a_framework_in_its_place_is_no_fault() -> None:
 
 
 def test_every_module_was_found() -> None:
-    assert {"harness", "harness.engine", "harness.backends.torch", "harness.cases.case"} <= set(
-        SOURCES
-    )
+    assert {
+        "harness",
+        "harness.runs.engine",
+        "harness.backends.torch",
+        "harness.cases.case",
+    } <= set(SOURCES)
 
 
 @pytest.mark.parametrize("module", SOURCES)

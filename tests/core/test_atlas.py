@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from builders import absent, program_from, sample_for, write_case
 
-from harness.atlas import classify
 from harness.judging.compare import judge
 from harness.judging.verdict import Tolerance, Truth
 from harness.model import Mark, Status
 from harness.report import atlas
+from harness.studies.atlas import classify
 from harness.truth.certificate import certify
 from harness.truth.sides import along_axes
 

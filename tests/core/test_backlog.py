@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.execution.backlog import Backlog, Group, Work, grouped
-from harness.execution.workers import REFEREE, LocalWorkers
-from harness.plan import Cell
+from harness.runs.backlog import Backlog, Group, Work, grouped
+from harness.runs.plan import Cell
+from harness.runs.workers import REFEREE, LocalWorkers
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")
 HUGE = 1 << 40

@@ -12,7 +12,7 @@ from builders import check_error, write_case
 from harness.cases.case import load
 from harness.cases.registry import find, select
 from harness.errors import CaseError, CaseErrors, HarnessError, UsageError
-from harness.plan import Request, cells
+from harness.runs.plan import Request, cells
 
 PYTHON = """
     def forward(xp, W, x):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from harness import referee
 from harness.cases.case import Case
-from harness.engine import Engine
 from harness.judging.evidence import Evidence
 from harness.model import Status
-from harness.plan import Request, cells
 from harness.referee import BallArray
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 from harness.truth.balanced import DIGITS, ODDS, Scale, agreement
 from harness.truth.certificate import certify
 from harness.truth.proof import Certificate

@@ -19,9 +19,9 @@ from harness import backends
 from harness.cases.case import Case
 from harness.cases.sampling import draw_sample
 from harness.errors import Unsupported
-from harness.execution.workers import REFEREE, LocalWorkers
 from harness.model import TIMED, Growth, Status, Timing
 from harness.report import bench, files
+from harness.runs.workers import REFEREE, LocalWorkers
 
 Run = Callable[..., Any]
 PYTHON = """

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from builders import absent
 
-from harness.bench import sizes
-from harness.bench.rounds import VISITS, timings
-from harness.bench.worker import Visit
 from harness.cases.case import Case
 from harness.errors import UsageError
 from harness.model import TIMED, Failure, Status, Timing
-from harness.plan import Request, cells
+from harness.runs.plan import Request, cells
+from harness.studies.bench import sizes
+from harness.studies.bench.rounds import VISITS, timings
+from harness.studies.bench.worker import Visit
 
 PYTHON = """
     def forward(xp, x, w):

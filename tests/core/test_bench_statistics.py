@@ -10,10 +10,10 @@ from builders import numerical
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bench.growth import growth
-from harness.bench.rounds import compared
-from harness.bench.statistics import exponent, median_interval, told_apart
 from harness.model import TIMED, Status, Timing
+from harness.studies.bench.growth import growth
+from harness.studies.bench.rounds import compared
+from harness.studies.bench.statistics import exponent, median_interval, told_apart
 
 times = st.lists(st.floats(1e-7, 1e3), min_size=0, max_size=60)
 

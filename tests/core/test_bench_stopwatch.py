@@ -11,7 +11,7 @@ from builders import numerical
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bench.stopwatch import BLOCK, Stopwatch
+from harness.studies.bench.stopwatch import BLOCK, Stopwatch
 
 
 class Machine:

@@ -13,8 +13,8 @@ from harness.cases.case import Case, load
 from harness.cases.registry import find
 from harness.cases.sampling import NUMPY
 from harness.errors import CaseError
-from harness.execution.journal import Keys
-from harness.plan import Request, cells
+from harness.runs.journal import Keys
+from harness.runs.plan import Request, cells
 
 YAML = "inputs: {x: {shape: [3]}}\n"
 CASE = """

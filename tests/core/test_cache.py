@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.execution import cache
-from harness.execution.workers import LocalWorkers
+from harness.runs import cache
+from harness.runs.workers import LocalWorkers
 
 
 @pytest.fixture

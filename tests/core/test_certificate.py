@@ -15,9 +15,9 @@ from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.diagnose.inquest import inquire
 from harness.dtypes import DtypeName, finfo, numpy_dtype
-from harness.engine import Engine
 from harness.model import Row, Status
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 from harness.truth import directional
 from harness.truth.balanced import DIGITS
 from harness.truth.certificate import certify

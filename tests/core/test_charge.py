@@ -17,8 +17,8 @@ from harness.diagnose.repair import Repair, places_on, search
 from harness.diagnose.span import Level
 from harness.errors import GradientMismatch
 from harness.model import Status
+from harness.programs.source import parse
 from harness.quantity import CERTIFICATE
-from harness.source import parse
 
 SOFTMAX = """
 def forward(xp, x):

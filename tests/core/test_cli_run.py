@@ -107,17 +107,16 @@ def test_a_wrong_backward_is_told_what_is_right(harness: Run, tmp_path: Path) ->
     assert f"proved wrong: d/dx; the fault is in mine/square.py:9: {told}" in said.out
 
 
-def test_a_wrong_cotangent_between_right_gradients_is_blamed_too(
+def test_a_wrong_cotangent_between_right_gradients_is_a_remark(
     harness: Run, tmp_path: Path
 ) -> None:
     python = GOOD.replace("dq = df", "dq = 3 * df").replace("2.0 * dq", "2.0 / 3.0 * dq")
     pair(tmp_path / "mine", "square", python)
     said = harness("run", "--cases", "mine", "--backend", "manual", "--point", "one")
-    assert said.status == 1
-    assert "mine/square.py:8: `dq = 3 * df * xp.ones_like(x)`" in said.out
-    table = rows(tmp_path / "reports").set_index("quantity")["status"]
-    assert table["certificate"] == table["d/dq (intermediate)"] == "fail"
-    assert table["d/dx"] == "pass"
+    assert said.status == 0
+    table = rows(tmp_path / "reports").set_index("quantity")
+    assert set(table["status"]) == {"pass"}
+    assert "`dq`" in table["detail"]["certificate"]
 
 
 def test_a_wrong_shape_is_blamed_and_repaired(harness: Run, tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_the_report_says_what_is_proved(harness: Run, tmp_path: Path) -> None:
     assert re.fullmatch(r"(exact|[34]\d) \| 2 of 2 points \| ", lines["exact"])
     assert re.fullmatch(r"[34]\d \| 2 of 2 points \| ", lines["digits"])
     # The point is a kink, the draw is none.
-    assert re.match(r"\S* \| 1 of 2 points \| one: kink, no derivative", lines["kinked"])
+    assert re.match(r"\S* \| 1 of 2 points \| one: kink, a subgradient", lines["kinked"])
     assert lines["wrong"].startswith(" | 0 of 2 points | one: fail, proved wrong: d/dx; ")
     assert "mine/wrong.py:9" in lines["wrong"]
     assert lines["unfollowed"].startswith(" | 0 of 2 points | one: undecided, ")
@@ -272,8 +271,8 @@ def test_a_fixed_step_is_coarser_than_a_chosen_one(harness: Run, tmp_path: Path)
     base = ("run", "exp_sin_cos", "--backend", "numeric", "--draws", "0", "--mode", "vjp")
     harness(*base, "--report", "chosen")
     harness(*base, "--step", "1e-2", "--report", "fixed")
-    chosen, fixed = (rows(tmp_path / name)["digits"].min() for name in ("chosen", "fixed"))
-    assert fixed < chosen - 2
+    chosen, fixed = (rows(tmp_path / name)["max_rel_error"].max() for name in ("chosen", "fixed"))
+    assert fixed > 100 * chosen
 
 
 def test_the_scheme_is_chosen_by_name_and_named_in_the_row(harness: Run, tmp_path: Path) -> None:
@@ -308,7 +307,7 @@ def test_the_scheme_is_chosen_by_name_and_named_in_the_row(harness: Run, tmp_pat
         (["--tag", "nosuch"], "no case has the tag `nosuch`"),
         (["sum_times_z", "--cases", "nosuch"], "`nosuch` cannot be read"),
         (["sum_times_z", "--mode", "train"], "nothing to compare"),
-        (["sum_times_z", "--report", "file"], "`file` cannot be written to"),
+        (["sum_times_z", "--report", "file"], "file` cannot be written to"),
         (["sum_times_z", "--report", "file/below"], "cannot be written to"),
     ],
 )
@@ -445,7 +444,7 @@ def test_no_progress_bar_outside_a_terminal(harness: Run) -> None:
 def test_an_interrupt_keeps_what_there_is(
     harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.engine import Engine
+    from harness.runs.engine import Engine
 
     judge = Engine.rows
 

@@ -24,7 +24,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from harness.backends.base import FrameworkBackend
-from harness.namespace import Namespace
+from harness.programs.namespace import Namespace
 
 
 class ComplexStep(FrameworkBackend):

@@ -16,7 +16,7 @@ from harness.diagnose.blame import suspects
 from harness.diagnose.charge import Certainty
 from harness.diagnose.dataflow import Step
 from harness.diagnose.inquest import Findings, inquire
-from harness.source import parse
+from harness.programs.source import parse
 
 
 def flow(body: str) -> tuple[Step, ...]:

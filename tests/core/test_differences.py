@@ -15,7 +15,7 @@ from harness.backends.manual import ManualBackend
 from harness.backends.numeric import FULL_HESSIAN, NumericBackend
 from harness.errors import Unsupported
 from harness.model import Gradients, Sample, Task
-from harness.program import Program
+from harness.programs.program import Program
 
 #: f(x, y) over vectors, smooth everywhere, with everything that its derivatives need.
 FORWARD = """

@@ -19,7 +19,7 @@ from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
 from harness.model import Array, Sample, Task
-from harness.program import Program
+from harness.programs.program import Program
 from harness.truth import directional
 from harness.truth.certificate import certify
 from harness.truth.directional import Directional

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import backends, trees
+from harness import backends
 from harness.backends.base import VJP, Backend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.engine import Engine
 from harness.errors import UsageError
 from harness.judging.directional_cell import DirectionalCell
 from harness.judging.directional_evidence import RoundingBound
 from harness.model import DIRECTIONAL, Gradients, Row, Sample, Status, Task
-from harness.plan import Request, cells, labels
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells, labels
 from harness.truth import directional
 
 MakeCase = Callable[..., Case]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 import harness
 from harness.cases.case import Case
 from harness.dtypes import DTYPES, convert, dtype_digits, unit_roundoff
-from harness.engine import Engine
 from harness.judging.compare import judge
 from harness.judging.verdict import Tolerance, Truth, Verdict
 from harness.model import Row, Status
-from harness.plan import Request, cells
 from harness.quantity import CERTIFICATE
 from harness.rounding.deviation import K, RoundingTolerance
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 MakeCase = Callable[..., Case]
 

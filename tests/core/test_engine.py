@@ -18,11 +18,11 @@ from harness.backends.base import VJP, Backend
 from harness.backends.manual import ManualBackend
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
-from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Gradients, Row, Sample, Status, Task
-from harness.plan import Request, cells
-from harness.program import Program
+from harness.programs.program import Program
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 MakeCase = Callable[..., Case]
 Install = Callable[..., None]

@@ -11,7 +11,7 @@ import pytest
 
 from harness.backends.manual import ManualBackend
 from harness.cases.sampling import draw_sample
-from harness.staging import StagedProgram
+from harness.programs.staging import StagedProgram
 from harness.truth.certificate import certify
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -13,11 +13,11 @@ from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.dtypes import FORMATS, convert, numpy_dtype
-from harness.engine import Engine
 from harness.model import Row, Status, Task
-from harness.plan import Request, cells
 from harness.quantity import CERTIFICATE
 from harness.rounding.emulated import EmulatedBackend
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 HALVES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 SQUARE = """

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from harness.cases.case import Case
-from harness.engine import Engine
 from harness.model import Row
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 KERNEL = """
     def kernel(df, f):

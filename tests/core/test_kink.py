@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cases.case import Case
-from harness.engine import Engine
 from harness.model import Row, Status
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 from harness.truth.certificate import certify
 from harness.truth.proof import Certificate
 from harness.truth.sides import along_axes

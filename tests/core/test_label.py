@@ -9,7 +9,7 @@ import pytest
 from harness import backends
 from harness.errors import UsageError
 from harness.label import Label
-from harness.plan import Cell
+from harness.runs.plan import Cell
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import backends, trees
+from harness import backends
 from harness.backends.base import VJP, Backend
 from harness.backends.manual import ManualBackend
 from harness.cases.case import Case, load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
-from harness.engine import Engine
 from harness.model import Gradients, Row, Sample, Status, Task
-from harness.plan import Request, cells
-from harness.program import Program
+from harness.programs import trees
+from harness.programs.program import Program
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 Lie = Callable[[Gradients, Sample], Gradients]
 #: Not those transcribed from libraries: a lie is told about numbers, whoever computed them.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.backends.numeric import FULL, FULL_INTERMEDIATE, NumericBackend
 from harness.model import Gradients, Task
-from harness.program import Program
+from harness.programs.program import Program
 
 #: body, derivative, and where it is smooth on the scale of 1
 FUNCTIONS: dict[str, tuple[str, Callable[[float], float], float, float]] = {

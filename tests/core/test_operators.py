@@ -16,9 +16,9 @@ from harness import referee
 from harness.differences.batched import xp as batched_xp
 from harness.differences.lanes import Batched
 from harness.errors import CaseError, Unsupported
-from harness.namespace import NAMES, of_numpy
-from harness.operators.contraction import einsum
-from harness.operators.table import OPERATORS
+from harness.programs.namespace import NAMES, of_numpy
+from harness.programs.operators.contraction import einsum
+from harness.programs.operators.table import OPERATORS
 from harness.rounding.rounded import Rounded, Rounding
 
 NUMPY = of_numpy()
@@ -112,7 +112,7 @@ def test_every_operator_is_tried_here() -> None:
 def test_what_a_backend_cannot_say_is_unsupported_by_its_name() -> None:
     from types import SimpleNamespace
 
-    from harness.namespace import Namespace
+    from harness.programs.namespace import Namespace
 
     bare = Namespace("mine", SimpleNamespace())
     with pytest.raises(Unsupported, match=r"mine has no `xp\.erf`"):

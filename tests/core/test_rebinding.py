@@ -18,9 +18,9 @@ from harness.cases.sampling import NUMPY
 from harness.differences.batched import xp as batched_xp
 from harness.differences.lanes import Batched
 from harness.errors import HarnessError
+from harness.programs.source import parse
+from harness.programs.staging import fault_line, program_of
 from harness.rounding.deviation import deviation
-from harness.source import parse
-from harness.staging import fault_line, program_of
 from harness.truth.certificate import certify
 
 X = np.arange(12.0).reshape(3, 4) - 4.5

@@ -22,8 +22,8 @@ from harness.diagnose.inquest import inquire
 from harness.diagnose.repair import ELEMENTS
 from harness.errors import GradientMismatch
 from harness.model import Sample
-from harness.source import Code, parse
-from harness.staging import StagedProgram
+from harness.programs.source import Code, parse
+from harness.programs.staging import StagedProgram
 
 LAYER = """
 def forward(xp, W, x, b):

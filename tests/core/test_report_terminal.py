@@ -11,9 +11,9 @@ from test_report_files import BAD, ROW
 
 from harness.cli import parser
 from harness.model import Row, Status, failing
-from harness.plan import Cell
 from harness.report import tables, terminal
 from harness.report.message import explain, gather, reproduce
+from harness.runs.plan import Cell
 
 METHODS = ("numeric", "manual", "autograd", "tensorflow", "torch", "jax")
 

@@ -14,15 +14,15 @@ from builders import case_from, check_error, numerical
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness import trees
 from harness.cases.case import Case
 from harness.cases.points import printed_spread
 from harness.cases.sampling import draw_sample, rng_for
 from harness.dtypes import DTYPES, FORMATS, convert, numpy_dtype
-from harness.engine import Engine
 from harness.errors import CaseError, Unsupported, UsageError
 from harness.model import Sample
-from harness.plan import Request, cells
+from harness.programs import trees
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 MakeCase = Callable[..., Case]
 

@@ -8,7 +8,7 @@ import pytest
 from builders import check_error, program_from
 
 from harness.errors import CaseError
-from harness.source import parse
+from harness.programs.source import parse
 
 GOOD = """
     def forward(xp, W, x):

@@ -20,8 +20,8 @@ from harness.backends.numeric import NumericBackend
 from harness.cases.sampling import NUMPY
 from harness.errors import CaseError, HarnessError, UsageError
 from harness.model import Task
-from harness.source import parse
-from harness.staging import Recorder, Trace, execute, fault_line, program_of
+from harness.programs.source import parse
+from harness.programs.staging import Recorder, Trace, execute, fault_line, program_of
 
 LAYER = """
     def forward(xp, W, x):

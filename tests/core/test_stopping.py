@@ -10,9 +10,9 @@ from builders import program_from, sample_for
 
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
-from harness.engine import Engine
 from harness.model import Task
-from harness.plan import Request, cells
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 from harness.truth.certificate import certify
 
 #: Body of `forward`, and the gradient with respect to x, both of numbers without ties.

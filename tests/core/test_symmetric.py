@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness import GradientMismatch, referee
-from harness.namespace import of_numpy
+from harness.programs.namespace import of_numpy
 
 A = np.array([[2.0, 0.5, -0.25], [0.5, 3.0, 1.0], [-0.25, 1.0, 1.5]])
 

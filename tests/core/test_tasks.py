@@ -11,10 +11,10 @@ import pytest
 
 from harness.cases.case import Case
 from harness.dtypes import convert
-from harness.engine import KEPT, Engine
-from harness.execution import tasks
 from harness.model import Answer, Failure, Gradients, Status
-from harness.plan import Request, cells
+from harness.runs import tasks
+from harness.runs.engine import KEPT, Engine
+from harness.runs.plan import Request, cells
 
 #: Far above and far below the size from which on an array is not copied.
 LARGE, SMALL = 100_000, 3

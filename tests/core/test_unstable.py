@@ -11,11 +11,11 @@ from builders import program_from, sample_for
 
 from harness.cases.case import Case
 from harness.dtypes import unit_roundoff
-from harness.engine import Engine
 from harness.model import Row, Status
-from harness.plan import Request, cells
 from harness.rounding.conditioning import conditioning
 from harness.rounding.deviation import K, OwnRounding
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 
 MakeCase = Callable[..., Case]
 U = unit_roundoff("float64")

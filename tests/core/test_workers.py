@@ -21,12 +21,12 @@ import pytest
 from builders import write_case
 
 from harness.cases.case import Case
-from harness.engine import Engine
-from harness.execution.dispatch import Dispatcher
-from harness.execution.memory import forget_peak, peak
-from harness.execution.workers import REFEREE, LocalWorkers
 from harness.model import Failure, Row, Status
-from harness.plan import Cell, Request, cells
+from harness.runs.dispatch import Dispatcher
+from harness.runs.engine import Engine
+from harness.runs.memory import forget_peak, peak
+from harness.runs.plan import Cell, Request, cells
+from harness.runs.workers import REFEREE, LocalWorkers
 
 Run = Callable[..., Any]
 
@@ -243,7 +243,7 @@ def forever() -> None:
 
 ORPHAN = """
 import sys, time
-from harness.execution.workers import REFEREE, LocalWorkers
+from harness.runs.workers import REFEREE, LocalWorkers
 from test_workers import forever
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from harness import referee as r
-from harness import trees
 from harness.cases.case import load
 from harness.cases.registry import builtin_folder
 from harness.cases.sampling import draw_sample
+from harness.programs import trees
 from harness.referee import xp
 
 FILES = sorted(builtin_folder().glob("*.yaml"))

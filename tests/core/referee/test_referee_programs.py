@@ -17,7 +17,7 @@ from flint import arb
 
 from harness import referee as r
 from harness.errors import Unsupported
-from harness.namespace import of_numpy
+from harness.programs.namespace import of_numpy
 from harness.referee.array import BallArray
 from harness.referee.elements import balls_of
 from harness.referee.taylor import constant

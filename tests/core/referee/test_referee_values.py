@@ -12,7 +12,7 @@ from referee_truth import elements, holds, sharp, taylor_of
 
 from harness import referee as r
 from harness.errors import Unsupported
-from harness.namespace import LINALG, NAMES
+from harness.programs.namespace import LINALG, NAMES
 from harness.referee.array import BallArray
 from harness.referee.elements import boxed
 from harness.referee.taylor import Taylor

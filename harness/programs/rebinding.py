@@ -5,7 +5,7 @@ jax and tensorflow know no such thing. A case is one text for all of them, so it
 with other elements`, in every method: its statements are rewritten before it runs, and what a
 namespace makes of `xp.set_at` is all that a method has to know of them.
 
-Here the statements are found and rewritten, as calls of what is in `harness.values`.
+Here the statements are found and rewritten, as calls of what is in `harness.programs.values`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Collection
 from copy import deepcopy
 from typing import Any, TypeVar
 
-from harness.syntax import (
+from harness.programs.syntax import (
     TEMPORARY,
     VALUES,
     Definition,
@@ -24,7 +24,7 @@ from harness.syntax import (
     variables,
     walk_scope,
 )
-from harness.values import BORROWED, LENT, OWN
+from harness.programs.values import BORROWED, LENT, OWN
 
 _OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",

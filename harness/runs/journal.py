@@ -31,11 +31,11 @@ from harness.cases.case import Case
 from harness.cases.helpers import helpers
 from harness.cell import Cell
 from harness.errors import UsageError
-from harness.execution import reads
 from harness.label import Label
 from harness.model import Row, Status
-from harness.plan import Request
 from harness.quantity import Quantity
+from harness.runs import reads
+from harness.runs.plan import Request
 
 JOURNAL = "results.jsonl"
 _LOCK = ".results.lock"

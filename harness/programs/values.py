@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.operators.writing import whole_mask
+from harness.programs.operators.writing import whole_mask
 
 #: Whose an array is that a name holds: the function's own; lent to `backward`, where numpy may say
 #: that it is locked; or borrowed by a helper from its caller, who would not see a new one.

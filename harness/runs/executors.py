@@ -14,8 +14,8 @@ from typing import Any
 
 from harness import backends
 from harness.errors import UsageError
-from harness.execution.workers import REFEREE
 from harness.model import Failure, Status
+from harness.runs.workers import REFEREE
 
 SCHEME = "dask://"
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
 from harness import backends
-from harness.bench import sizes
-from harness.bench.statistics import FEWEST, median_interval, told_apart
-from harness.bench.worker import QUANTITIES, Visit, pack, visit
 from harness.cases.case import Case
 from harness.cell import Cell
-from harness.execution.dispatch import Workers
-from harness.execution.workers import REFEREE
 from harness.model import TIMED, Failure, Status, Timing
+from harness.runs.dispatch import Workers
+from harness.runs.workers import REFEREE
+from harness.studies.bench import sizes
+from harness.studies.bench.statistics import FEWEST, median_interval, told_apart
+from harness.studies.bench.worker import QUANTITIES, Visit, pack, visit
 
 #: With nine, the interval of the median may leave out the fastest and the slowest.
 VISITS = 9

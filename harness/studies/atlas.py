@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from harness import trees
 from harness.backends import class_of
 from harness.cases.case import Case
 from harness.cell import Cell
-from harness.engine import Engine
 from harness.errors import Unsupported
 from harness.model import Array, Gradients, Mark, Status
-from harness.plan import Request, cells
+from harness.programs import trees
 from harness.quantity import Quantity
+from harness.runs.engine import Engine
+from harness.runs.plan import Request, cells
 from harness.truth.sides import Sides, along_axes
 
 #: |got - convention| below this times the larger one-sided derivative counts as equal; the methods

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.bench.statistics import exponent
 from harness.model import Growth, Timing
+from harness.studies.bench.statistics import exponent
 
 
 def growth(timings: Iterable[Timing]) -> list[Growth]:

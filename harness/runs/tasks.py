@@ -19,12 +19,12 @@ import numpy as np
 
 from harness.cases.case import Case
 from harness.cell import Cell
-from harness.engine import KEPT, Engine
 from harness.errors import CaseError
-from harness.execution import reads
-from harness.execution.memory import forget_peak, peak
 from harness.model import Answer, Array, Failure, Row, Status
-from harness.plan import Request
+from harness.runs import reads
+from harness.runs.engine import KEPT, Engine
+from harness.runs.memory import forget_peak, peak
+from harness.runs.plan import Request
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Done(Generic[T]):
 
     peak:     bytes that the worker held at its worst moment, libraries included.
     seconds:  how long it took.
-    reads:    the files that the case's code has read, and their digests (see `execution.reads`).
+    reads:    the files that the case's code has read, and their digests (see `runs.reads`).
     """
 
     results: list[T]

@@ -1,5 +1,5 @@
 """The `xp` that a case's code is written against: the Python array API standard (2024.12), and the
-functions of `harness.operators`.
+functions of `harness.programs.operators`.
 
 Each backend builds one `Namespace` around its framework's own functions. Here is only what they
 share: the list of names that a case may use, and the error for a name that a framework lacks.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import Unsupported
-from harness.operators.table import OPERATORS
-from harness.operators.writing import get_at, plain_index
+from harness.programs.operators.table import OPERATORS
+from harness.programs.operators.writing import get_at, plain_index
 
 #: Functions, constants and dtypes of the main namespace that a case may use.
 STANDARD = frozenset(

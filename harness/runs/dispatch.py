@@ -17,16 +17,16 @@ from typing import Any, Protocol
 from harness import backends
 from harness.cases.case import Case
 from harness.cell import Cell
-from harness.execution import tasks
-from harness.execution.backlog import Backlog, Group, Work, grouped
-from harness.execution.workers import REFEREE
 from harness.judging import rows
 from harness.model import Failure, Row, Status
-from harness.plan import Request
+from harness.runs import tasks
+from harness.runs.backlog import Backlog, Group, Work, grouped
+from harness.runs.plan import Request
+from harness.runs.workers import REFEREE
 
 
 class Workers(Protocol):
-    """Where tasks run; `harness.execution.workers` has those of this machine."""
+    """Where tasks run; `harness.runs.workers` has those of this machine."""
 
     jobs: int
 

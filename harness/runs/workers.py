@@ -25,9 +25,9 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from harness import backends
-from harness.execution import cache, reads
 from harness.label import Label
 from harness.model import Failure, Status
+from harness.runs import cache, reads
 
 #: The worker that judges, and that runs the methods which need no framework.
 REFEREE = "referee"
@@ -75,7 +75,7 @@ class LocalWorkers:
         self._context = multiprocessing.get_context("forkserver" if forked else "spawn")
         if forked:
             # What every worker imports is imported once, and forked.
-            self._context.set_forkserver_preload(["harness.execution.tasks"])
+            self._context.set_forkserver_preload(["harness.runs.tasks"])
         self._shared: tempfile.TemporaryDirectory[str] | None = None
         self._idle: dict[str, list[ProcessPool]] = {}
         self._busy: dict[Future[Any], tuple[str, ProcessPool]] = {}

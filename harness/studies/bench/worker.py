@@ -14,13 +14,13 @@ import numpy as np
 
 from harness import backends
 from harness.backends.base import Call, FrameworkBackend
-from harness.bench.stopwatch import Stopwatch
 from harness.cases.case import Case
 from harness.cases.sampling import draw_sample
 from harness.cell import Cell
 from harness.errors import Unsupported
 from harness.judging.rows import describe
 from harness.model import Failure, Status
+from harness.studies.bench.stopwatch import Stopwatch
 
 #: Methods that a worker keeps ready: the variants of one framework.
 _KEPT = 8

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from harness.operators import contraction, exponentials, movement, stopping, writing
+from harness.programs.operators import contraction, exponentials, movement, stopping, writing
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _special(name: str, torch: str, other: str = "") -> Operator:
     """A special function; `other` is its name in scipy if it differs."""
     return Operator(
         natives={
-            "numpy": f"harness.operators.special:{name}",
+            "numpy": f"harness.programs.operators.special:{name}",
             "torch": f"torch:{torch}",
             "jax": f"jax.scipy.special:{other or name}",
             "tensorflow": f"tensorflow.math:{name}",
@@ -74,7 +74,7 @@ OPERATORS: dict[str, Operator] = {
     "segment_sum": Operator(
         contraction.segment_sum,
         {
-            "numpy": "harness.operators.of_numpy:segment_sum",
+            "numpy": "harness.programs.operators.of_numpy:segment_sum",
             "jax": "jax.ops:segment_sum",
             "tensorflow": "tensorflow.math:unsorted_segment_sum",
         },
@@ -89,6 +89,6 @@ OPERATORS: dict[str, Operator] = {
     ),
     "one_hot": Operator(movement.one_hot),
     "pad": Operator(movement.pad),
-    "set_at": Operator(writing.set_at, {"numpy": "harness.operators.of_numpy:set_at"}),
-    "add_at": Operator(writing.add_at, {"numpy": "harness.operators.of_numpy:add_at"}),
+    "set_at": Operator(writing.set_at, {"numpy": "harness.programs.operators.of_numpy:set_at"}),
+    "add_at": Operator(writing.add_at, {"numpy": "harness.programs.operators.of_numpy:add_at"}),
 }

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 
 from harness import backends
-from harness.answering import answer
 from harness.backends.base import Backend
 from harness.backends.numeric import NumericBackend
 from harness.cases.case import Case
@@ -24,8 +23,9 @@ from harness.judging.cell import judged
 from harness.judging.subject import Subject
 from harness.label import Label
 from harness.model import DIRECTIONAL, Answer, Array, Gradients, Row
-from harness.plan import Request
 from harness.rounding.emulated import EMULATED, EmulatedBackend
+from harness.runs.answering import answer
+from harness.runs.plan import Request
 
 #: Samples whose references are kept. Cells of one sample come one after the other, except where
 #: pytest shuffles them.

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import CaseError, did_you_mean
-from harness.namespace import LINALG, NAMES
-from harness.program import Stage
-from harness.syntax import (
+from harness.programs.namespace import LINALG, NAMES
+from harness.programs.program import Stage
+from harness.programs.syntax import (
     RECORDER,
     TEMPORARY,
     VALUES,

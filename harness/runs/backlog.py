@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from harness import backends
 from harness.cell import Cell
-from harness.execution.tasks import Packed
-from harness.execution.workers import REFEREE
+from harness.runs.tasks import Packed
+from harness.runs.workers import REFEREE
 
 #: Cells of a group, beyond which the next sample starts another one.
 _GROUP = 96

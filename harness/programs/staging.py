@@ -4,10 +4,11 @@ A backward pass needs the intermediates of the forward pass, and a fault can onl
 cotangent of each of them is known. Neither should cost the author anything, so the harness rewrites
 the syntax tree of the two functions, the way pytest rewrites asserts: `q = expr` is followed by
 `q = __stage__("q", q)`, on the same line; what writes into arrays is made an assignment before that
-(`harness.rebinding`). `__stage__` is a `Recorder`: it keeps the value, and adds
+(`harness.programs.rebinding`). `__stage__` is a `Recorder`: it keeps the value, and adds
 a zero-valued leaf to it where the gradient with respect to `q` is wanted.
 
-`harness.source` reads a case without running it; the code runs when a `Program` is first used.
+`harness.programs.source` reads a case without running it; the code runs when a `Program` is first
+used.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
-from harness.beside import rewrite, runtime
 from harness.errors import HarnessError, UsageError
-from harness.operators import stopping
-from harness.program import Stage, Trace
-from harness.rebinding import rebind
-from harness.source import (
+from harness.programs.beside import rewrite, runtime
+from harness.programs.operators import stopping
+from harness.programs.program import Stage, Trace
+from harness.programs.rebinding import rebind
+from harness.programs.source import (
     Code,
     Procedure,
     check_backward,
@@ -38,8 +39,8 @@ from harness.source import (
     read_procedure,
     too_deep,
 )
-from harness.syntax import RECORDER, SCOPES, VALUES, Definition, assigned_names
-from harness.values import RUNTIME
+from harness.programs.syntax import RECORDER, SCOPES, VALUES, Definition, assigned_names
+from harness.programs.values import RUNTIME
 
 
 class Recorder:

@@ -12,10 +12,10 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from harness.rebinding import rebind_all
-from harness.source import Module, deep_recursion, parse_module
-from harness.syntax import VALUES
-from harness.values import RUNTIME
+from harness.programs.rebinding import rebind_all
+from harness.programs.source import Module, deep_recursion, parse_module
+from harness.programs.syntax import VALUES
+from harness.programs.values import RUNTIME
 
 
 def runtime(modules: Mapping[str, Module]) -> types.SimpleNamespace:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from harness.cases.case import Case
 from harness.cell import Cell
-from harness.engine import Engine
-from harness.execution import reads
-from harness.execution.dispatch import Dispatcher, Workers
-from harness.execution.journal import Journal
 from harness.model import Row
-from harness.plan import Request
+from harness.runs import reads
+from harness.runs.dispatch import Dispatcher, Workers
+from harness.runs.engine import Engine
+from harness.runs.journal import Journal
+from harness.runs.plan import Request
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""What can be judged: programs, over whatever arrays."""

@@ -1,0 +1,1 @@
+"""From a plan to rows: cells, answered and judged, here or by workers."""

@@ -1,0 +1,1 @@
+"""Questions beside right or wrong: conventions at kinks, speed."""
