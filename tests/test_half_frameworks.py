@@ -48,7 +48,9 @@ def test_autograd_has_no_bfloat16_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("dtype", "factor"), [("float16", 1.1), ("bfloat16", 1.25), ("bfloat16", 0)]
 )
-def test_a_lie_is_red(dtype: str, factor: float) -> None:
+def test_a_lie_is_no_pass(dtype: str, factor: float) -> None:
+    """In bfloat16 a quarter may be within what is undecided, never within what passes."""
+
     class Liar(TorchBackend):
         name = "liar"
 
@@ -62,7 +64,9 @@ def test_a_lie_is_red(dtype: str, factor: float) -> None:
 
     with backends.registered(Liar):
         found = rows_of([case("list_of_tuples")], dtype, "liar")
-    assert {row.status for row in found if row.quantity.startswith("d/d")} == {Status.FAIL}
+    statuses = {row.status for row in found if row.quantity.startswith("d/d")}
+    assert statuses <= {Status.FAIL, Status.UNDECIDED}
+    assert dtype == "bfloat16" or Status.FAIL in statuses
 
 
 @pytest.mark.parametrize("name", ["torch", "tensorflow", "jax"])

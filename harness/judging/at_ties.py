@@ -60,7 +60,7 @@ def at_ties(
 
 def _needed(verdicts: Mapping[str, Verdict], evidence: Evidence) -> bool:
     statuses = {each.status for each in verdicts.values()}
-    if statuses & {Status.KINK, *WRONG}:
+    if statuses & {Status.KINK, Status.UNDECIDED, *WRONG}:
         return evidence.ties.present
     pieces = evidence.certificate.pieces
     return pieces is not None and pieces.jump
@@ -88,7 +88,7 @@ def _at_a_jump(
         if executed is None:
             continue
         same = executed.reach({path: gradient[path]}, relative)
-        if same and _coarse(verdict):
+        if same and (_coarse(verdict) or verdict.status == Status.UNDECIDED):
             changed[path] = replace(verdict, status=Status.JUMP, detail=EXECUTED)
         elif not same and verdict.status in (Status.PASS, Status.KINK):
             changed[path] = replace(verdict, status=Status.UNDECIDED, detail=LIMIT)
