@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.derived.tape import Planted, Tape, Tracked, plain
 from harness.model import Sample
 from harness.programs import trees
-from harness.programs.program import Program, Stage, Trace
+from harness.programs.program import ForwardOnly, Stage, Trace
 
 
 @dataclass(frozen=True)
-class Derived:
+class Derived(ForwardOnly):
     """`whole` with another backward, at the leaves and intermediates of `sample`.
 
     `exact` and `errors` are those of a `Tape`. Raises Unsupported, when it runs, for a function
     without a rule.
     """
 
-    whole: Program
     sample: Sample
     exact: bool = False
     errors: Planted | None = None
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """As in `Program`."""
-        return self.whole.parameters
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """As in `Program`."""
-        return self.whole.outputs
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """As in `Program`."""
-        return self.whole.stages
 
     @property
     def backward_stages(self) -> tuple[Stage, ...]:
@@ -47,17 +31,6 @@ class Derived:
             Stage(f"d{each.name}", each.file, each.line, each.source, each.single)
             for each in self.whole.stages
         )
-
-    @property
-    def text(self) -> str:
-        """As in `Program`."""
-        return self.whole.text
-
-    def forward(
-        self, xp: Any, inputs: Mapping[str, Any], leaves: Mapping[str, Any] | None = None
-    ) -> Trace:
-        """As in `Program`."""
-        return self.whole.forward(xp, inputs, leaves)
 
     def backward(
         self, xp: Any, cotangents: tuple[Any, ...], inputs: Mapping[str, Any], trace: Trace
@@ -92,7 +65,3 @@ class Derived:
         returned = {name: gradients(name) for name in trees.input_names(self.sample)}
         recorded = {f"d{name}": g for name, g in zip(names, whole[len(leaves) :], strict=True)}
         return returned, recorded
-
-    def native(self, framework: str) -> Callable[..., Any] | None:
-        """As in `Program`."""
-        return self.whole.native(framework)

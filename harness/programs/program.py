@@ -78,7 +78,10 @@ class ForwardOnly:
 
     whole: Program
 
-    backward_stages = None
+    @property
+    def backward_stages(self) -> tuple[Stage, ...] | None:
+        """None: there is no backward."""
+        return None
 
     @property
     def parameters(self) -> tuple[str, ...]:
