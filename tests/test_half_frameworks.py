@@ -49,7 +49,7 @@ def test_autograd_has_no_bfloat16_and_says_so() -> None:
     ("dtype", "factor"), [("float16", 1.1), ("bfloat16", 1.25), ("bfloat16", 0)]
 )
 def test_a_lie_is_no_pass(dtype: str, factor: float) -> None:
-    """In bfloat16 a quarter may be within what is undecided, never within what passes."""
+    """In bfloat16 a quarter may be undecided: that is what the tolerance of it may be."""
 
     class Liar(TorchBackend):
         name = "liar"
@@ -64,9 +64,8 @@ def test_a_lie_is_no_pass(dtype: str, factor: float) -> None:
 
     with backends.registered(Liar):
         found = rows_of([case("list_of_tuples")], dtype, "liar")
-    statuses = {row.status for row in found if row.quantity.startswith("d/d")}
-    assert statuses <= {Status.FAIL, Status.UNDECIDED}
-    assert dtype == "bfloat16" or Status.FAIL in statuses
+    allowed = {Status.FAIL, Status.UNDECIDED} if factor == 1.25 else {Status.FAIL}
+    assert {row.status for row in found if row.quantity.startswith("d/d")} <= allowed
 
 
 @pytest.mark.parametrize("name", ["torch", "tensorflow", "jax"])
